@@ -1,0 +1,39 @@
+"""Errors that a user can act on: what was expected, what came, what to do."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+
+class FeatmaskError(ValueError):
+    """A mistake in what was asked for; the command line prints it without a traceback and exits with code 2."""
+
+
+class FeatmaskWarning(UserWarning):
+    """Something works, but probably not as its user believes."""
+
+
+class MissingExtraError(FeatmaskError, ImportError):
+    """An optional library is not installed."""
+
+
+def require(module: str, extra: str) -> ModuleType:
+    """Import an optional library, or say which extra brings it.
+
+    Args:
+        module: the library's import name, for example ``"timm"``.
+        extra: the extra of this package that installs it, for example ``"train"``.
+
+    Raises:
+        MissingExtraError: the library is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        if error.name is not None and error.name.split(".")[0] != module.split(".")[0]:
+            raise  # the library is there and lacks something of its own: not ours to reword
+        raise MissingExtraError(
+            f"this needs the package '{module.split('.')[0]}', which is not installed; "
+            f"install it with: pip install 'featmask[{extra}]'"
+        ) from error
