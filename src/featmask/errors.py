@@ -28,12 +28,13 @@ def require(module: str, extra: str) -> ModuleType:
     Raises:
         MissingExtraError: the library is not installed.
     """
+    package = module.partition(".")[0]
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:
-        if error.name is not None and error.name.split(".")[0] != module.split(".")[0]:
+        if error.name is not None and error.name.partition(".")[0] != package:
             raise  # the library is there and lacks something of its own: not ours to reword
         raise MissingExtraError(
-            f"this needs the package '{module.split('.')[0]}', which is not installed; "
+            f"this needs the package '{package}', which is not installed; "
             f"install it with: pip install 'featmask[{extra}]'"
         ) from error

@@ -1,0 +1,63 @@
+"""featmask: Local Feature Masking for CNNs, its family, honest training, evaluation and reports.
+
+Names are imported when they are first used: the layer needs torch and numpy alone, and the command line answers
+before torch is loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .comparison import compare as compare
+    from .errors import FeatmaskError as FeatmaskError
+    from .errors import FeatmaskWarning as FeatmaskWarning
+    from .evaluation import evaluate as evaluate
+    from .family import FAMILY as FAMILY
+    from .family import build_layer as build_layer
+    from .family import dropped_fraction as dropped_fraction
+    from .functional import local_feature_masking as local_feature_masking
+    from .functional import published_feature_masking as published_feature_masking
+    from .insert import attach as attach
+    from .insert import detach as detach
+    from .insert import shallow_points as shallow_points
+    from .layers import LocalFeatureMasking as LocalFeatureMasking
+    from .layers import PublishedFeatureMasking as PublishedFeatureMasking
+    from .models import Normalized as Normalized
+    from .models import build_model as build_model
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "FeatmaskError": "errors",
+    "FeatmaskWarning": "errors",
+    "local_feature_masking": "functional",
+    "published_feature_masking": "functional",
+    "LocalFeatureMasking": "layers",
+    "PublishedFeatureMasking": "layers",
+    "FAMILY": "family",
+    "build_layer": "family",
+    "dropped_fraction": "family",
+    "attach": "insert",
+    "detach": "insert",
+    "shallow_points": "insert",
+    "Normalized": "models",
+    "build_model": "models",
+    "evaluate": "evaluation",
+    "compare": "comparison",
+}
+
+__all__ = ["__version__", *_HOME]  # noqa: PLE0604 - the names are strings
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'featmask' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__
