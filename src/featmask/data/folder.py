@@ -1,0 +1,124 @@
+"""A user's own folder of images: found, checked, and read without surprises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+
+from ..errors import FeatmaskError, require
+from ..progress import progress
+
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
+#: Up to this many bytes of resized pixels are read once and kept; beyond it images are read when they are needed.
+KEEP_BYTES = 2 * 1024**3
+_SHOWN = 10
+
+
+class Found(NamedTuple):
+    """Images below a folder, with their classes and, where the folder says so, their part (train, val, test)."""
+
+    paths: list[Path]
+    labels: list[int]
+    classes: tuple[str, ...]
+    parts: list[str] | None
+
+
+class FolderPixels:
+    """Images that are read when they are asked for: row -> 8-bit (3, size, size)."""
+
+    def __init__(self, paths: Sequence[Path], size: int) -> None:
+        self.paths, self.size = paths, size
+
+    def __getitem__(self, row: int) -> torch.Tensor:
+        try:
+            return _read(self.paths[row], self.size)
+        except _READ_ERRORS as error:
+            raise FeatmaskError(f"cannot read the image {self.paths[row]}: {error}") from error
+
+
+def find_images(root: Path) -> Found:
+    """List the images of ``root/<part>/<class>/`` or ``root/<class>/``.
+
+    Raises:
+        FeatmaskError: no such folder, no images, fewer than two classes, an empty class, or parts whose classes differ.
+    """
+    if not root.is_dir():
+        raise FeatmaskError(f"no folder {root}; expected {root}/<class>/*.jpg or {root}/train/<class>/*.jpg and so on")
+    folders = {path.name: path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")}
+    if "train" in folders and "test" not in folders:
+        raise FeatmaskError(f"{root} has a folder 'train' but no 'test'; a test part is needed ('val' is optional)")
+    parts = [name for name in ("train", "val", "test") if name in folders] if "train" in folders else [""]
+    listed = {part: _classes(root / part) for part in parts}
+    classes = tuple(listed[parts[0]])
+    for part, members in listed.items():
+        if tuple(members) != classes:
+            raise FeatmaskError(
+                f"the classes of {root / part} are {tuple(members)}, but {root / parts[0]} has {classes}"
+            )
+    if len(classes) < 2:
+        raise FeatmaskError(f"{root / parts[0]} has {len(classes)} class folder(s) {classes}; two or more are needed")
+    rows = [
+        (path, label, part)
+        for part, members in listed.items()
+        for label, images in enumerate(members.values())
+        for path in images
+    ]
+    return Found(
+        [path for path, _, _ in rows],
+        [label for _, label, _ in rows],
+        classes,
+        [part for _, _, part in rows] if parts != [""] else None,
+    )
+
+
+def _classes(folder: Path) -> dict[str, list[Path]]:
+    members = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_dir() and not path.name.startswith("."):
+            members[path.name] = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    empty = [name for name, images in members.items() if not images]
+    if empty:
+        raise FeatmaskError(
+            f"no images in the class folders {empty} of {folder}; expected {', '.join(sorted(SUFFIXES))}"
+        )
+    return members
+
+
+def read_folder(paths: Sequence[Path], size: int) -> torch.Tensor | FolderPixels:
+    """Read every image, resized, as 8-bit (N, 3, size, size); very large sets are read on demand instead.
+
+    Raises:
+        FeatmaskError: images that cannot be read, all of them listed up to ten.
+    """
+    if len(paths) * 3 * size * size > KEEP_BYTES:
+        return FolderPixels(paths, size)
+    pixels = torch.empty(len(paths), 3, size, size, dtype=torch.uint8)
+    broken: list[str] = []
+    with progress("reading images", len(paths)) as bar:
+        for row, path in enumerate(paths):
+            try:
+                pixels[row] = _read(path, size)
+            except _READ_ERRORS as error:
+                broken.append(f"{path}: {error}")
+            bar.advance()
+    if broken:
+        more = f"\n  and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
+        listing = "\n  ".join(broken[:_SHOWN])
+        raise FeatmaskError(f"{len(broken)} of {len(paths)} images cannot be read:\n  {listing}{more}")
+    return pixels
+
+
+_READ_ERRORS = (OSError, SyntaxError, ValueError)  # what Pillow raises for damaged files
+
+
+def _read(path: Path, size: int) -> torch.Tensor:
+    """Shorter side to ``size``, then the centre."""
+    image = require("PIL.Image", "train")
+    v2 = require("torchvision.transforms.v2.functional", "train")
+    with image.open(path) as handle:
+        tensor = v2.pil_to_tensor(handle.convert("RGB"))
+    out: torch.Tensor = v2.center_crop(v2.resize(tensor, [size], antialias=True), [size, size])
+    return out

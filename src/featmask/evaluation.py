@@ -1,0 +1,243 @@
+"""From a model and data to one record a suite, with an outcome for every sample."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from .attacks import Attack, run
+from .errors import FeatmaskError
+from .metrics import balanced_accuracy, calibration_error
+from .progress import progress
+from .results import Suite, write_suite
+
+__all__ = ["Evaluation", "evaluate", "linf_attacks"]
+
+SUITES = ("clean", "linf")
+UPPER_BOUND = "FGSM and PGD alone: an upper bound on robust accuracy, not to be set beside AutoAttack figures"
+#: Room for rounding when a perturbation is checked against its budget.
+ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A suite's figures and its per-sample columns."""
+
+    suite: Suite
+    samples: dict[str, npt.NDArray[Any]]
+
+    def save(self, folder: str | Path) -> None:
+        """Write both into a run's folder."""
+        write_suite(folder, self.suite, self.samples)
+
+
+def linf_attacks(eps: Sequence[str | Fraction] = ("1/255", "2/255", "4/255"), steps: int = 10) -> list[Attack]:
+    """FGSM and PGD at each eps."""
+    budgets = [Fraction(value) for value in eps]
+    return [Attack("fgsm", value) for value in budgets] + [Attack("pgd", value, steps=steps) for value in budgets]
+
+
+def evaluate(
+    model: nn.Module,
+    data: Dataset[Any] | Iterable[Any],
+    suite: str = "clean",
+    *,
+    attacks: Sequence[Attack] | None = None,
+    split: str = "test",
+    batch_size: int = 64,
+    device: torch.device | str | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+) -> Evaluation:
+    """Measure a classifier that takes pixels in [0, 1].
+
+    Args:
+        model: pixels (N, C, H, W) in [0, 1] -> logits (N, classes); normalisation inside (see ``Normalized``). It is
+            switched to eval mode, every submodule, and put back afterwards.
+        data: a dataset or a loader of (image, label, ...); a fourth entry is taken as the sample's index.
+        suite: ``clean`` (accuracy, balanced accuracy, calibration error, negative log-likelihood) or ``linf``.
+        attacks: of the ``linf`` suite; default FGSM and PGD-10 at 1, 2 and 4/255.
+        split: what the data are, for the record.
+        batch_size: if ``data`` is a dataset.
+        device: where to compute; default: where the model is.
+        seed: of the attacks' random starts.
+        limit: use only so many leading samples; they are stated in the record.
+
+    Raises:
+        FeatmaskError: an unknown suite, no data, pixels outside [0, 1], labels out of range, logits that are not
+            finite, or a model whose two passes over the same images differ.
+    """
+    if suite not in SUITES:
+        raise FeatmaskError(f"unknown suite {suite!r}; expected one of: {', '.join(SUITES)}")
+    chosen = (list(attacks) if attacks is not None else linf_attacks()) if suite == "linf" else []
+    where = torch.device(device) if device is not None else _device(model)
+    columns: dict[str, list[npt.NDArray[Any]]] = {}
+    # one generator over the whole run would make a sample's start depend on the batch size only through its order
+    generator = torch.Generator().manual_seed(seed)
+    batches = _batches(data, batch_size, limit)
+    with _frozen(model, where), progress(f"evaluating {suite}", limit or _length(data)) as bar:
+        for number, (pixels, labels, index) in enumerate(batches):
+            x, y = pixels.to(where), labels.to(where)
+            logits = _checked_logits(model, x, y, twice=number == 0)
+            batch = {"index": index, "label": labels.numpy(), **_clean(logits, y)}
+            right = batch.pop("right")
+            if suite == "clean":
+                batch["correct"] = right.astype(np.int64)
+            else:
+                batch |= _attacked(model, x, y, right, chosen, generator)
+            for name, values in batch.items():
+                columns.setdefault(name, []).append(values)
+            bar.advance(len(y))
+    if not columns:
+        raise FeatmaskError("there is nothing to evaluate: the data are empty")
+    samples = {name: np.concatenate(values) for name, values in columns.items()}
+    metrics = _clean_metrics(samples) if suite == "clean" else _attack_metrics(samples)
+    if suite == "clean":
+        del samples["nll"]
+    settings: dict[str, Any] = {"seed": seed, "limit": limit, "classes": int(logits.shape[1])}
+    if suite == "linf":
+        settings["norm"] = "linf"
+        settings["attacks"] = [
+            {"name": a.name, "kind": a.kind, "eps": str(a.eps), "steps": a.steps, "restarts": a.restarts}
+            for a in chosen
+        ]
+    return Evaluation(
+        Suite(suite, split, len(samples["index"]), metrics, settings, (UPPER_BOUND,) if suite == "linf" else ()),
+        samples,
+    )
+
+
+def _clean(logits: torch.Tensor, y: torch.Tensor) -> dict[str, npt.NDArray[Any]]:
+    confidence, predicted = logits.softmax(1).max(1)
+    return {
+        "predicted": predicted.cpu().numpy(),
+        "confidence": confidence.double().cpu().numpy(),
+        "nll": functional.cross_entropy(logits, y, reduction="none").double().cpu().numpy(),
+        "right": (predicted == y).cpu().numpy(),
+    }
+
+
+def _clean_metrics(samples: dict[str, npt.NDArray[Any]]) -> dict[str, float]:
+    right = samples["correct"] == 1
+    return {
+        "accuracy": float(right.mean()),
+        "balanced_accuracy": balanced_accuracy(samples["predicted"], samples["label"]),
+        "ece": calibration_error(samples["confidence"], right),
+        "nll": float(samples["nll"].mean()),
+    }
+
+
+def _attacked(
+    model: nn.Module,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    right: npt.NDArray[np.bool_],
+    attacks: Sequence[Attack],
+    generator: torch.Generator,
+) -> dict[str, npt.NDArray[Any]]:
+    """Outcomes: right before and after. A sample that is wrong already stays wrong, and is not attacked."""
+    outcomes = {"clean": right.astype(np.int64)}
+    standing = torch.from_numpy(np.flatnonzero(right)).to(x.device)
+    worst: dict[Fraction, npt.NDArray[np.int64]] = {}
+    for attack in attacks:
+        survived = np.zeros(len(y), np.int64)
+        if len(standing):
+            adversarial = run(attack, model, x[standing], y[standing], generator)
+            _check_budget(adversarial, x[standing], attack)
+            with torch.no_grad():
+                still = model(adversarial).argmax(1) == y[standing]
+            survived[standing.cpu().numpy()] = still.cpu().numpy()
+        outcomes[attack.name] = survived
+        worst[attack.eps] = worst.get(attack.eps, outcomes["clean"]) & survived
+    for eps, values in worst.items():
+        outcomes[Attack("pgd", eps).name.replace("pgd", "worst")] = values
+    return outcomes
+
+
+def _attack_metrics(samples: dict[str, npt.NDArray[Any]]) -> dict[str, float]:
+    for name in ("predicted", "confidence", "nll"):
+        del samples[name]
+    return {name: float(values.mean()) for name, values in samples.items() if name not in ("index", "label")}
+
+
+def _check_budget(adversarial: torch.Tensor, x: torch.Tensor, attack: Attack) -> None:
+    change = float((adversarial - x).abs().max())
+    inside = bool(adversarial.isfinite().all()) and float(adversarial.min()) >= 0 and float(adversarial.max()) <= 1
+    if change > float(attack.eps) + ROUNDING or not inside:
+        raise FeatmaskError(f"{attack.name} left its budget: largest change {change:g}, within [0, 1]: {inside}")
+
+
+def _checked_logits(model: nn.Module, x: torch.Tensor, y: torch.Tensor, twice: bool) -> torch.Tensor:
+    low, high = float(x.min()), float(x.max())
+    if not (low >= 0 and high <= 1):  # NaN fails too
+        raise FeatmaskError(
+            f"expected pixels in [0, 1], got {low:g} to {high:g}; put the normalisation inside: "
+            "featmask.Normalized(model, mean, std)"
+        )
+    with torch.no_grad():
+        logits: torch.Tensor = model(x)
+        if twice and not torch.equal(logits, model(x)):
+            raise FeatmaskError("two passes over the same images differ in eval mode: the model is still random")
+    if logits.dim() != 2 or len(logits) != len(x):
+        raise FeatmaskError(f"expected logits of shape (N, classes) with N = {len(x)}, got {tuple(logits.shape)}")
+    if not bool(logits.isfinite().all()):
+        raise FeatmaskError("the model's logits are not finite (NaN or infinity)")
+    if int(y.min()) < 0 or int(y.max()) >= logits.shape[1]:
+        raise FeatmaskError(f"labels {int(y.min())} to {int(y.max())}, but the model has {logits.shape[1]} classes")
+    return logits.float()
+
+
+def _device(model: nn.Module) -> torch.device:
+    tensor = next(model.parameters(), None)
+    return torch.device("cpu") if tensor is None else tensor.device
+
+
+def _length(data: Any) -> int:
+    try:
+        return len(data.dataset) if isinstance(data, DataLoader) else len(data)
+    except TypeError:
+        return 0
+
+
+Batch = tuple[torch.Tensor, torch.Tensor, npt.NDArray[np.int64]]
+
+
+def _batches(data: Dataset[Any] | Iterable[Any], batch_size: int, limit: int | None) -> Iterator[Batch]:
+    loader = DataLoader(data, batch_size=batch_size) if isinstance(data, Dataset) else data
+    seen = 0
+    for batch in loader:
+        pixels, labels = batch[0], batch[1]
+        take = len(labels) if limit is None else min(len(labels), limit - seen)
+        if take <= 0:
+            return
+        index = np.asarray(batch[3]) if len(batch) > 3 else np.arange(seen, seen + len(labels))
+        yield pixels[:take], labels[:take], index[:take]
+        seen += take
+
+
+@contextmanager
+def _frozen(model: nn.Module, device: torch.device) -> Iterator[None]:
+    """Eval mode on every submodule, no gradients for parameters, no autocast; everything put back afterwards."""
+    modes = {module: module.training for module in model.modules()}
+    wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    try:
+        model.eval().requires_grad_(False)
+        model.to(device)
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
+        for parameter, flag in wanted.items():
+            parameter.requires_grad_(flag)
