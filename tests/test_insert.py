@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 import torch
 import torchvision
-from featmask.errors import FeatmaskError, FeatmaskWarning
-from featmask.insert import Point, attach, attached, detach, inplace_is_safe, point_shape, shallow_points
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 from torch.utils import checkpoint
+
+from featmask.errors import FeatmaskError, FeatmaskWarning
+from featmask.insert import Point, attach, attached, detach, inplace_is_safe, point_shape, shallow_points
 
 
 class Counting(nn.Module):
@@ -292,7 +293,9 @@ def test_probe_hides_random_draws_and_works_with_one_sample() -> None:
     assert torch.equal(torch.rand(1), expected)
 
 
-@pytest.mark.parametrize(("channels", "size", "dtype"), [(1, 28, torch.float32), (4, 32, torch.float64), (3, 299, None)])
+@pytest.mark.parametrize(
+    ("channels", "size", "dtype"), [(1, 28, torch.float32), (4, 32, torch.float64), (3, 299, None)]
+)
 def test_input_is_guessed(channels: int, size: int, dtype: torch.dtype | None) -> None:
     side = (size - 3) // 8 + 1
     model = nn.Sequential(nn.Conv2d(channels, 2, 3, stride=8), nn.Flatten(), nn.Linear(2 * side * side, 2)).to(dtype)
@@ -751,7 +754,7 @@ def test_one_layer_object_serves_one_place_at_a_time() -> None:
 def test_a_wrong_model_is_told() -> None:
     with pytest.raises(FeatmaskError, match=r"expected a model \(nn.Module\), got str"):
         attach("resnet50", Plain())  # type: ignore[arg-type]
-    with pytest.raises(FeatmaskError, match="no nn.Conv2d ran.*Shallow points: none"):
+    with pytest.raises(FeatmaskError, match=r"no nn.Conv2d ran.*Shallow points: none"):
         attach(nn.Sequential(nn.Flatten(), nn.LazyLinear(2).cls_to_become(3 * 32 * 32, 2)), Plain())
     with pytest.raises(FeatmaskError, match="lazy layers"):
         attach(nn.Sequential(nn.LazyConv2d(2, 3)), Plain())

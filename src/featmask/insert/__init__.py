@@ -24,10 +24,11 @@ What is guaranteed, each held by a test:
 * ``detach`` restores the model, on a copy or an unpickled model too.
 
 ``torch.compile`` (before or after attaching), ``torch.export``, ONNX export, ``torch.fx`` and feature extractors keep
-the layer, with one exception: ``torch.fx`` does not record hooks of the root, so ``at="input"`` is lost there. A
-scripted (``torch.jit.script``) or quantised model is refused: attach before converting. Fusing a convolution with its
-batch norm in eval mode keeps the results; the fused convolution carries its own copy of the layer, now behind the
-norm.
+the layer, with one exception: ``torch.fx`` does not record hooks of the root, so ``at="input"`` is lost there. The
+compiler does not notice hooks that come or go after a compiled forward, so attaching and removing call
+``torch.compiler.reset()``: whatever is compiled compiles again at its next call. A scripted (``torch.jit.script``) or
+quantised model is refused: attach before converting. Fusing a convolution with its batch norm in eval mode keeps the
+results; the fused convolution carries its own copy of the layer, now behind the norm.
 """
 
 from .attachment import Attachment, attach, attached, detach

@@ -12,7 +12,7 @@ from types import TracebackType
 from torch import nn
 
 from ..errors import FeatmaskError, FeatmaskWarning
-from .hooks import InputHook, MaskHook, OutputHook, hook_of, inplace_is_safe, put, take
+from .hooks import InputHook, MaskHook, OutputHook, forget_compiled, hook_of, inplace_is_safe, put, take
 from .points import SHALLOW, Point, find_point
 from .probe import Example, probe, unwrap
 
@@ -50,6 +50,7 @@ class Attachment:
             if place.inplace_before is not None:
                 _write_inplace(place.layer, place.inplace_before)
         self._placed = []
+        forget_compiled()
 
     def __enter__(self) -> Attachment:
         return self
@@ -129,13 +130,16 @@ def attach(
         hook = put(target, guest, kind)
         _serving[guest] = weakref.ref(target)
         placed.append(_Placed(target, hook, guest, before))
+    forget_compiled()
     return Attachment(points, placed)
 
 
 def detach(model: nn.Module) -> int:
     """Remove every attached layer from ``model`` (also from a copy or an unpickled one) and return their number."""
     modules = list(unwrap(model).modules())
-    return sum(take(module, kind) for module in modules for kind in (InputHook, OutputHook))
+    count = sum(take(module, kind) for module in modules for kind in (InputHook, OutputHook))
+    forget_compiled()
+    return count
 
 
 def attached(model: nn.Module) -> list[tuple[str, nn.Module]]:

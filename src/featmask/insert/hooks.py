@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import torch
@@ -94,6 +95,12 @@ def held_in(model: nn.Module) -> set[nn.Module]:
     found = ((hook_of(module, kind), module) for module in model.modules() for kind in (InputHook, OutputHook))
     layers = (there[1].layer(module) for there, module in found if there is not None)
     return {part for layer in layers if layer is not None for part in layer.modules()}
+
+
+def forget_compiled() -> None:
+    """Let torch.compile trace again: it does not notice hooks that come or go after a compiled forward."""
+    if "torch._dynamo" in sys.modules:
+        torch.compiler.reset()
 
 
 def put(target: nn.Module, layer: nn.Module, kind: type[MaskHook]) -> MaskHook:
