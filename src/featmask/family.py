@@ -6,6 +6,7 @@ nominal p they drop very different shares: :func:`dropped_fraction` measures wha
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -42,6 +43,8 @@ class RandomErasing(nn.Module):
 
 
 def _dropblock(p: float = 0.1, block_size: int = 7) -> nn.Module:
+    if not 0 <= p <= 1:  # torchvision would notice in the first training step
+        raise FeatmaskError(f"p: expected a probability in [0, 1], got {p!r}")
     layer: nn.Module = require("torchvision.ops", "train").DropBlock2d(p, block_size)
     return layer
 
@@ -58,7 +61,7 @@ class Member:
         build: makes the layer from its options; None for the baseline.
         place: ``"feature"`` layers go where the user says, ``"input"`` layers always on the normalised image.
         source: the paper.
-        inplace: whether the layer may be written in place by ``attach``.
+        options: the defaults that ``build_layer`` passes to ``build``.
     """
 
     build: Callable[..., nn.Module] | None
@@ -127,18 +130,14 @@ def dropped_fraction(
     """
     if layer is None:
         return 0.0
-    was_training = layer.training
+    layer = copy.deepcopy(layer).train()  # a copy: flags, statistics and a private generator stay as they were
     dropped = 0.0
     batches = max(1, samples // batch_size)
-    try:
-        layer.train()
-        with torch.random.fork_rng(devices=[]), torch.enable_grad():
-            torch.manual_seed(seed)
-            for _ in range(batches):
-                x = torch.rand(batch_size, *shape).add_(0.5).requires_grad_()
-                # multiplied by one: a layer that works in place must not meet a leaf
-                (grad,) = torch.autograd.grad(layer(x * 1.0).sum(), x)
-                dropped += float((grad == 0).double().mean())
-    finally:
-        layer.train(was_training)
+    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+        torch.manual_seed(seed)
+        for _ in range(batches):
+            x = torch.rand(batch_size, *shape).add_(0.5).requires_grad_()
+            # multiplied by one: a layer that works in place must not meet a leaf
+            (grad,) = torch.autograd.grad(layer(x * 1.0).sum(), x)
+            dropped += float((grad == 0).double().mean())
     return dropped / batches

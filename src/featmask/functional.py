@@ -112,11 +112,11 @@ def masked(
     inplace: bool = False,
 ) -> tuple[torch.Tensor, Plan | None]:
     """Mask ``x`` and tell what was masked: the plan, or None where the mask was drawn inside a graph."""
-    if not training or options.p == 0:
+    if not training:
         return x, None
     check_input(x)
     if _in_graph(x, generator):
-        return (mask_traced(x, options, generator) if x.numel() else x), None
+        return (mask_traced(x, options, generator) if options.p and x.numel() else x), None
     if generator is not None and generator.device.type != "cpu":
         raise FeatmaskError(f"a generator on {generator.device} cannot mask a tensor on {x.device}; use one on the CPU")
     n, c, height, width = x.shape

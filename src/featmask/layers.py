@@ -87,14 +87,13 @@ class LocalFeatureMasking(nn.Module):
         if not self.training:
             return x
         out, plan = masked(x, self.options, generator=self.generator, inplace=self.inplace)
-        if not torch.compiler.is_compiling():
-            self._plan = plan
+        self._plan = plan
         return out
 
     def extra_repr(self) -> str:
         """The arguments, so that the representation reproduces the call."""
         o = self.options
-        parts = [f"p={o.p:g}", f"channels={o.channels:g}", f"area={_short(o.area)}", f"aspect={_short(o.aspect)}"]
+        parts = [f"p={o.p}", f"channels={o.channels}", f"area={tuple(o.area)}", f"aspect={tuple(o.aspect)}"]
         if o.published:
             parts.append(f"first={o.first}")
         else:
@@ -125,7 +124,3 @@ class PublishedFeatureMasking(LocalFeatureMasking):
     ) -> None:
         super().__init__(p, channels=channels, area=area, aspect=aspect, generator=generator, inplace=inplace)
         self.options = replace(self.options, per="batch", published=True, first=first)
-
-
-def _short(values: Range) -> str:
-    return f"({values[0]:.4g}, {values[1]:.4g})"

@@ -51,7 +51,7 @@ class Options:
             raise FeatmaskError(f"fill: expected one of {get_args(FillName)} or a number, got {self.fill!r}")
         if self.per not in get_args(Per):
             raise FeatmaskError(f"per: expected one of {get_args(Per)}, got {self.per!r}")
-        if self.first is not None and (not isinstance(self.first, int) or self.first < 1):
+        if self.first is not None and (type(self.first) is not int or self.first < 1):
             raise FeatmaskError(f"first: expected a number of samples from 1 up, or None for all; got {self.first!r}")
 
     def count(self, channels: int) -> int:

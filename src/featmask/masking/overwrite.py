@@ -28,7 +28,8 @@ def overwrite(x: torch.Tensor, plan: Plan, fill: Fill, inplace: bool = False) ->
     """
     if inplace:
         inplace = not _inside_transform()
-        if x.requires_grad and x.is_leaf and torch.is_grad_enabled():
+        base = x if x._base is None else x._base  # autograd, too, refuses a view of a leaf, but after the write
+        if base.requires_grad and base.is_leaf and torch.is_grad_enabled():
             raise FeatmaskError("inplace=True cannot overwrite a leaf tensor that requires a gradient; leave it False")
         if any(step == 0 and size > 1 for step, size in zip(x.stride(), x.shape, strict=True)):
             raise FeatmaskError("inplace=True cannot overwrite an expanded tensor, whose values share memory")
@@ -70,9 +71,7 @@ class _Overwrite(torch.autograd.Function):
     ) -> tuple[torch.Tensor, int | None]:
         if in_dims[0] is None:
             return _Overwrite.apply(x, plan, fill, False), None
-        stacked = x.movedim(in_dims[0], 0)
-        folded = _Overwrite.apply(stacked.flatten(0, 1), plan.repeated(info.batch_size), fill, False)
-        return folded.unflatten(0, stacked.shape[:2]), 0
+        return torch.stack([_Overwrite.apply(part, plan, fill, False) for part in x.unbind(in_dims[0])]), 0
 
 
 def _inside_transform() -> bool:
@@ -111,7 +110,7 @@ def _values(x: torch.Tensor, plan: Plan, fill: Fill) -> torch.Tensor:
         noise = np.random.Generator(np.random.SFC64(plan.seed)).standard_normal(int(sizes.sum()), np.float32)
         scaled = torch.from_numpy(noise) * std.repeat_interleave(sizes) + mean.repeat_interleave(sizes)
         return scaled.to(x.dtype)
-    return torch.full((len(plan),), 0.0 if fill == "zero" else float(fill), dtype=x.dtype)
+    return torch.full((len(plan),), 0.0 if fill == "zero" else float(fill), dtype=x.dtype, device="cpu")
 
 
 def write_planes(out: torch.Tensor, plan: Plan, fill: Fill) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from ..errors import FeatmaskError
 from .options import PUBLISHED_TRIES, TRIES, Options, Range
 
 Ints = npt.NDArray[np.int64]
@@ -67,20 +68,25 @@ class Plan:
         turn[order] = np.arange(len(planes)) - np.repeat(starts, np.diff(np.r_[starts, len(planes)]))
         return [np.flatnonzero(turn == t) for t in range(int(turn.max(initial=-1)) + 1)]
 
-    def repeated(self, times: int) -> Plan:
-        """The same plan for ``times`` batches stacked along the first dimension (for vmap)."""
-        n, c, h, w = self.shape
-        boxes = np.tile(self.boxes, (times, 1))
-        boxes[:, 0] += np.repeat(np.arange(times) * n, len(self))
-        return Plan((times * n, c, h, w), boxes, np.tile(self.uniform, times), self.seed)
-
 
 def draw(shape: tuple[int, int, int, int], options: Options, generator: torch.Generator | None = None) -> Plan:
     """Draw a plan for feature maps of ``shape`` (N, C, H, W).
 
     Processes of a distributed job that share a seed draw different masks, because the rank is mixed in.
+
+    Raises:
+        FeatmaskError: under ``torch.func.vmap(randomness="different")``: a host plan is one for all.
     """
-    seed = int(torch.randint(2**63 - 1, (), generator=generator))
+    if not options.p:
+        return Plan(shape, np.zeros((0, 6), np.int64), np.zeros(0), 0)
+    # the device is named: inside `with torch.device("cuda")` the default would be another generator
+    drawn = torch.randint(2**63 - 1, (), generator=generator, device="cpu")
+    try:
+        seed = int(drawn)
+    except RuntimeError as error:
+        raise FeatmaskError(
+            'a mask is drawn on the host: under torch.func.vmap use randomness="same", or mask the batch outside vmap'
+        ) from error
     rng = np.random.Generator(np.random.SFC64([seed, rank()]))
     boxes = _published(rng, shape, options) if options.published else _rectangles(rng, shape, options)
     boxes = boxes[(boxes[:, 3] > boxes[:, 2]) & (boxes[:, 5] > boxes[:, 4])]
