@@ -205,7 +205,8 @@ def _device(model: nn.Module) -> torch.device:
 
 def _length(data: Any) -> int:
     try:
-        return len(data.dataset) if isinstance(data, DataLoader) else len(data)
+        sized: Any = data.dataset if isinstance(data, DataLoader) else data
+        return len(sized)
     except TypeError:
         return 0
 

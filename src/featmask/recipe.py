@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 from collections.abc import Sequence
@@ -122,7 +123,7 @@ class Recipe(_Strict):
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:8]
 
     def method(self, name: str) -> Method:
-        """The method's settings, its layer filled in; a member of the family that the recipe does not name works too."""
+        """A method with its layer and place filled in; any member of the family works, named in the recipe or not."""
         found = self.methods.get(name, Method())
         return found.model_copy(update={"layer": found.layer or name, "at": found.at or self.at})
 
@@ -142,9 +143,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
         raise FeatmaskError(f"{path} is not YAML: {error}") from error
     if not isinstance(raw, dict):
         raise FeatmaskError(f"{path}: expected keys such as name, data, model and methods")
-    for override in overrides:
-        _override(raw, override)
-    return parse_recipe(raw, str(path))
+    return parse_recipe(override(raw, overrides), str(path))
 
 
 def parse_recipe(raw: dict[str, Any], source: str) -> Recipe:
@@ -172,14 +171,26 @@ def _known(loc: tuple[int | str, ...]) -> str:
     return f"; known here: {', '.join(model.model_fields)}"
 
 
-def _override(raw: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
+def override(raw: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """A copy of a recipe's keys with ``key=value`` changes applied, such as ``train.epochs=5`` (values are YAML).
+
+    Raises:
+        FeatmaskError: not of that form, or a path through something that holds no keys.
+    """
+    changed = copy.deepcopy(raw)
+    for change in changes:
+        _apply(changed, change)
+    return changed
+
+
+def _apply(raw: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
     if not equals or not key:
-        raise FeatmaskError(f"expected key=value such as train.epochs=5, got {override!r}")
+        raise FeatmaskError(f"expected key=value such as train.epochs=5, got {change!r}")
     try:
         value = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise FeatmaskError(f"the value of {override!r} is not YAML: {error}") from error
+        raise FeatmaskError(f"the value of {change!r} is not YAML: {error}") from error
     *path, last = key.split(".")
     place = raw
     for part in path:
@@ -187,5 +198,5 @@ def _override(raw: dict[str, Any], override: str) -> None:
             place[part] = {}
         place = place[part]
         if not isinstance(place, dict):
-            raise FeatmaskError(f"{override!r}: {part!r} holds a value, not keys")
+            raise FeatmaskError(f"{change!r}: {part!r} holds a value, not keys")
     place[last] = value

@@ -33,12 +33,12 @@ Pixels = torch.Tensor | FolderPixels
 
 
 class Sample(NamedTuple):
-    """One item: pixels float32 (C, H, W) in [0, 1], class, weight in the loss, position in the data set."""
+    """One item: pixels float32 (C, H, W) in [0, 1], class, weight in the loss, row in the data set."""
 
     image: torch.Tensor
     label: int
     weight: float
-    index: int
+    row: int
 
 
 @dataclass

@@ -1,0 +1,58 @@
+"""What is needed to go on after a kill: read as tensors and numbers only, never as code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
+
+from .errors import FeatmaskError
+from .files import replacing
+
+
+class TrainingState:
+    """Model, optimiser, averages, log lines and the best epoch so far, in one file."""
+
+    def __init__(self, path: Path, model: nn.Module, optimizer: Any, average: AveragedModel | None) -> None:
+        self.path, self.model, self.optimizer, self.average = path, model, optimizer, average
+        self.lines: list[dict[str, float]] = []
+        self.best: dict[str, torch.Tensor] | None = None
+        self.best_accuracy = -1.0
+
+    def save(self, epoch: int, line: dict[str, float], candidate: nn.Module | None) -> None:
+        """Write everything after ``epoch`` epochs; ``candidate`` is kept if it is the best on validation data."""
+        self.lines.append(line)
+        if candidate is not None and line["val_accuracy"] > self.best_accuracy:
+            self.best_accuracy = line["val_accuracy"]
+            self.best = {name: tensor.detach().cpu().clone() for name, tensor in candidate.state_dict().items()}
+        state = {
+            "epoch": epoch,
+            "lines": self.lines,
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "average": None if self.average is None else self.average.state_dict(),
+            "best": self.best,
+            "best_accuracy": self.best_accuracy,
+        }
+        with replacing(self.path) as beside:
+            torch.save(state, beside)
+
+    def load(self) -> int:
+        """Number of finished epochs; 0 where there is no state."""
+        if not self.path.is_file():
+            return 0
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+            self.model.load_state_dict(state["model"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            if self.average is not None:
+                self.average.load_state_dict(state["average"])
+        except (RuntimeError, KeyError, ValueError, EOFError, OSError) as error:
+            raise FeatmaskError(
+                f"cannot continue from {self.path}: {error}; delete its folder to start this run anew"
+            ) from error
+        self.lines, self.best, self.best_accuracy = state["lines"], state["best"], state["best_accuracy"]
+        return int(state["epoch"])
