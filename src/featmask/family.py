@@ -14,7 +14,7 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from .errors import FeatmaskError, require
+from .errors import FeatmaskError, MissingExtraError, require
 from .layers import LocalFeatureMasking, PublishedFeatureMasking
 
 __all__ = ["FAMILY", "Member", "build_layer", "dropped_fraction"]
@@ -107,6 +107,8 @@ def build_layer(name: str, **options: Any) -> nn.Module | None:
     ranges = {key: tuple(value) if isinstance(value, list) else value for key, value in options.items()}
     try:
         return chosen.build(**{**chosen.options, **ranges})
+    except MissingExtraError:
+        raise
     except FeatmaskError as error:
         raise FeatmaskError(f"method {name!r}: {error}") from error
     except (TypeError, ValueError) as error:

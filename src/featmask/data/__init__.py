@@ -1,5 +1,6 @@
 """Where images come from: one module a kind of data."""
 
-from .images import DATASETS, Images, Splits, load_images
+from .images import Images, Splits, load_images
+from .tables import TABLES
 
-__all__ = ["DATASETS", "Images", "Splits", "load_images"]
+__all__ = ["TABLES", "Images", "Splits", "load_images"]

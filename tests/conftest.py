@@ -1,0 +1,46 @@
+"""What several tests need: a tiny recipe, tiny images on disk, and few threads, so that tests don't fight for cores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seed():
+    torch.manual_seed(1234)
+
+
+@pytest.fixture
+def recipe_file(tmp_path: Path) -> Path:
+    """Digits and a small network: an epoch takes a tenth of a second."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(
+        """
+name: tiny
+data: {name: digits}
+model: {name: resnet8}
+train: {epochs: 3, batch_size: 64, lr: 0.1, warmup_epochs: 1, tensorboard: false}
+methods: {none: , lfm: }
+seeds: 1
+evaluate: {eps: [8/255], steps: 3, attack_samples: 60}
+"""
+    )
+    return path
+
+
+@pytest.fixture
+def photo_folder(tmp_path: Path) -> Path:
+    """Two classes of 16 small PNG files each: bright and dark."""
+    image = pytest.importorskip("PIL.Image")
+    rng = np.random.default_rng(0)
+    for name, low in (("bright", 150), ("dark", 0)):
+        folder = tmp_path / "photos" / name
+        folder.mkdir(parents=True)
+        for i in range(16):
+            pixels = rng.integers(low, low + 100, (20, 24, 3), dtype=np.uint8)
+            image.fromarray(pixels).save(folder / f"{i:02d}.png")
+    return tmp_path / "photos"
