@@ -1,0 +1,137 @@
+"""Evaluation: figures against their definitions, and set-ups that would give wrong ones refused."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import balanced_accuracy_score
+from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from featmask import LocalFeatureMasking, Normalized, attach
+from featmask.errors import FeatmaskError
+from featmask.evaluation import evaluate, linf_attacks
+from featmask.metrics import balanced_accuracy, calibration_error
+
+
+class Table(nn.Module):
+    """Gives each image the logits that its first pixels spell."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.flatten(1)[:, :3] * 10
+
+
+@pytest.fixture
+def data():
+    return TensorDataset(torch.rand(50, 1, 4, 4), torch.randint(3, (50,)))
+
+
+def test_clean_figures_equal_their_definitions(data):
+    result = evaluate(Table(), data, batch_size=7)
+    x, y = data.tensors
+    logits = x.flatten(1)[:, :3] * 10
+    probabilities, predicted = logits.softmax(1), logits.argmax(1)
+    metrics = result.suite.metrics
+    assert metrics["accuracy"] == pytest.approx((predicted == y).float().mean().item())
+    assert metrics["balanced_accuracy"] == pytest.approx(balanced_accuracy_score(y, predicted))
+    assert metrics["nll"] == pytest.approx(-probabilities.log()[range(50), y].mean().item(), rel=1e-5)
+    assert result.samples["predicted"].tolist() == predicted.tolist()
+    assert result.samples["index"].tolist() == list(range(50))
+    assert result.suite.n == 50
+
+
+def test_calibration_error_by_hand():
+    # bins of 1/2: {0.3, 0.5} with accuracy 1/2, {0.9} with accuracy 1
+    error = calibration_error(np.array([0.3, 0.5, 0.9]), np.array([True, False, True]), bins=2)
+    assert error == pytest.approx(2 / 3 * abs(0.5 - 0.4) + 1 / 3 * abs(1 - 0.9))
+
+
+def test_perfect_calibration_is_zero_and_certain_wrong_is_one():
+    assert calibration_error(np.ones(5), np.ones(5, bool)) == 0
+    assert calibration_error(np.ones(5), np.zeros(5, bool)) == 1
+
+
+def test_balanced_accuracy_leaves_out_classes_that_do_not_occur():
+    assert balanced_accuracy(np.array([0, 0, 2, 2]), np.array([0, 0, 2, 0])) == pytest.approx((2 / 3 + 1) / 2)
+
+
+def test_outcomes_are_the_worst_case_and_agree_with_the_figures(data):
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
+    result = evaluate(model, data, "linf", attacks=linf_attacks(["0/255", "8/255", "64/255"], steps=5))
+    samples, metrics = result.samples, result.suite.metrics
+    # eps = 0 is the clean accuracy exactly
+    assert samples["pgd@0/255"].tolist() == samples["clean"].tolist()
+    for eps in ("8/255", "64/255"):
+        worst = samples["clean"] & samples[f"fgsm@{eps}"] & samples[f"pgd@{eps}"]
+        assert samples[f"worst@{eps}"].tolist() == worst.tolist()
+        assert metrics[f"worst@{eps}"] == pytest.approx(worst.mean())
+    assert metrics["clean"] >= metrics["worst@8/255"] >= metrics["worst@64/255"]
+    assert "upper bound" in result.suite.warnings[0]
+
+
+def test_a_loader_and_a_limit_give_the_same_samples(data):
+    whole = evaluate(Table(), data)
+    some = evaluate(Table(), DataLoader(data, batch_size=8), limit=20)
+    assert some.suite.n == 20
+    assert some.samples["predicted"].tolist() == whole.samples["predicted"][:20].tolist()
+
+
+def test_eval_mode_reaches_every_submodule_and_is_put_back(data):
+    model = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(64, 3))
+    attach(model, LocalFeatureMasking(1.0), at="0", example=data.tensors[0][:2])
+    model.train()
+    model[1].eval()
+    model[3].weight.requires_grad_(False)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    evaluate(model, data, "linf", attacks=linf_attacks(["4/255"], 2))  # refused if the mask were still on
+    assert model.training
+    assert not model[1].training
+    assert model[0].weight.requires_grad
+    assert not model[3].weight.requires_grad
+    assert all(torch.equal(before[name], tensor) for name, tensor in model.state_dict().items())
+
+
+class Random(Table):
+    def forward(self, x):
+        return super().forward(x) + torch.randn(len(x), 3)
+
+
+class Broken(Table):
+    def forward(self, x):
+        return super().forward(x) / 0
+
+
+@pytest.mark.parametrize(
+    ("model", "images", "labels", "message"),
+    [
+        (Table(), torch.randn(4, 1, 4, 4), [0, 1, 2, 0], r"pixels in \[0, 1\]"),
+        (Table(), torch.full((4, 1, 4, 4), float("nan")), [0, 1, 2, 0], r"pixels in \[0, 1\]"),
+        (Table(), torch.rand(4, 1, 4, 4), [0, 1, 2, 3], "the model has 3 classes"),
+        (Random(), torch.rand(4, 1, 4, 4), [0, 1, 2, 0], "still random"),
+        (Broken(), torch.rand(4, 1, 4, 4), [0, 1, 2, 0], "not finite|differ"),
+        (nn.Identity(), torch.rand(4, 1, 4, 4), [0, 1, 2, 0], "logits of shape"),
+        (Table(), torch.rand(0, 1, 4, 4), [], "empty"),
+    ],
+)
+def test_wrong_set_ups_are_refused(model, images, labels, message):
+    with pytest.raises(FeatmaskError, match=message):
+        evaluate(model, TensorDataset(images, torch.tensor(labels, dtype=torch.long)))
+
+
+def test_unknown_suite(data):
+    with pytest.raises(FeatmaskError, match="clean, linf"):
+        evaluate(Table(), data, "everything")
+
+
+def test_normalisation_inside_equals_normalisation_outside():
+    inner = nn.Conv2d(3, 2, 1)
+    model = Normalized(inner, [0.1, 0.2, 0.3], [0.5, 0.6, 0.7])
+    x = torch.rand(2, 3, 4, 4)
+    outside = torch.stack([(x[:, c] - m) / s for c, (m, s) in enumerate([(0.1, 0.5), (0.2, 0.6), (0.3, 0.7)])], 1)
+    assert torch.allclose(model(x), inner(outside))
+    grey = torch.rand(2, 1, 4, 4)
+    assert torch.equal(model(grey), model(grey.repeat(1, 3, 1, 1)))
+    with pytest.raises(FeatmaskError, match="positive std"):
+        Normalized(inner, [0.1], [0.0])
