@@ -41,7 +41,8 @@ class _Overwrite(torch.autograd.Function):
     @staticmethod
     def forward(x: torch.Tensor, plan: Plan, fill: Fill, inplace: bool) -> torch.Tensor:
         out = x if inplace else x.clone()
-        if x.device.type == "cpu":
+        # NumPy cannot look into a stack of gradients (is_grads_batched, vectorised Jacobians)
+        if x.device.type == "cpu" and not torch._C._functorch.is_legacy_batchedtensor(x):
             _write_slices(out, x, plan, fill)
             if inplace:  # NumPy wrote: autograd must hear of it, or a wrong use would pass unnoticed
                 torch.autograd.graph.increment_version(x)

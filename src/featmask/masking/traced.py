@@ -58,9 +58,10 @@ def mask_traced(x: torch.Tensor, options: Options, generator: torch.Generator | 
 def _combined(rows: torch.Tensor, cols: torch.Tensor | None, x: torch.Tensor) -> torch.Tensor:
     """The (N, C, H, W) mask in x's memory order: a mask in another order would make ``where`` lose channels_last."""
     if x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
-        mask = rows.transpose(1, 2)[:, :, None, :]
+        # contiguous, or the result would take its order of dimensions from the transposed rows
+        mask = rows.transpose(1, 2).contiguous()[:, :, None, :]
         if cols is not None:
-            mask = mask & cols.transpose(1, 2)[:, None, :, :]
+            mask = mask & cols.transpose(1, 2).contiguous()[:, None, :, :]
         return mask.expand(x.shape[0], x.shape[2], x.shape[3], x.shape[1]).permute(0, 3, 1, 2)
     return rows[:, :, :, None] if cols is None else rows[:, :, :, None] & cols[:, :, None, :]
 
