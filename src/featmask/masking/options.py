@@ -56,7 +56,7 @@ class Options:
 
     def count(self, channels: int) -> int:
         """How many of ``channels`` are drawn: the rounded share, and at least one."""
-        return max(1, round(self.channels * channels))
+        return max(1, round(self.channels * int(channels)))  # under torch.jit.trace a size is a tensor
 
 
 def check_input(x: torch.Tensor) -> None:
