@@ -108,9 +108,8 @@ def cover(
     with torch.no_grad(), warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            with torch.device("meta") if meta else contextlib.nullcontext():
-                model = build()
-                x = torch.rand(2, *(size or _input_size(model)))
+            model = _on_meta(build) if meta else build()
+            x = torch.rand(2, *(size or _input_size(model)), device="meta" if meta else "cpu")
             keys = list(model.state_dict())
             before = model.eval()(x)
             point = attach(model, layer, "stem", example=x[:1]).points[0]
@@ -122,12 +121,8 @@ def cover(
             outcome = "no convolution" if "no nn.Conv2d ran" in str(error) else f"refused: {error}".splitlines()[0]
             return Row(library, family, name, outcome, meta=meta)
         except Exception as error:  # the model's own: keep walking
-            kind = (
-                "not run: too large, and not for the meta device"
-                if meta
-                else f"failed: {type(error).__name__}: {error}"
-            )
-            return Row(library, family, name, kind.splitlines()[0][:200], meta=meta)
+            outcome = f"failed: {type(error).__name__}: {error}".splitlines()[0][:200]
+            return Row(library, family, name, outcome, meta=meta)
     told = [str(one.message) for one in caught if issubclass(one.category, FeatmaskWarning)]
     faults = [
         "" if _equal(before, after) else "eval output changed",
@@ -197,23 +192,20 @@ def document(rows: Iterable[Row], limit: int = LIMIT) -> str:
     ]
     for library in ("torchvision", "timm"):
         mine = [row for row in rows if row.library == library]
-        run = [row for row in mine if not row.outcome.startswith("not run")]
-        families = sorted({row.family for row in run})
-        good = [family for family in families if all(row.attached for row in run if row.family == family)]
-        count = Counter(row.outcome for row in run)
+        families = sorted({row.family for row in mine})
+        good = [family for family in families if all(row.attached for row in mine if row.family == family)]
+        count = Counter(row.outcome for row in mine)
         lines.append(
-            f"- **{library}**: {sum(row.attached for row in run)} of {len(run)} models, {len(good)} of {len(families)} "
+            f"- **{library}**: {sum(row.attached for row in mine)} of {len(mine)} models, "
+            f"{len(good)} of {len(families)} "
             f"families ({count['ok']} at a shallow convolution, {count['patch embedding']} at a patch embedding, with "
             "a warning)" + ("" if library == "torchvision" else "; one small member per `timm.models` module") + "."
         )
-    large = [row.model for row in rows if row.meta and not row.outcome.startswith("not run")]
-    skipped = [row.model for row in rows if row.outcome.startswith("not run")]
+    large = [row.model for row in rows if row.meta]
     above = f"above {limit / 1e6:.0f} million parameters"
     if large:
         lines.append(f"- On the meta device (place and number of calls, no values), {above}: {', '.join(large)}.")
-    if skipped:
-        lines.append(f"- Not run, {above} and not for the meta device: {', '.join(skipped)}.")
-    failed = [row for row in rows if not row.attached and not row.outcome.startswith("not run")]
+    failed = [row for row in rows if not row.attached]
     lines += ["", "Not attached:" if failed else "Nothing failed."]
     lines += [f"- {row.library} {row.model}: {row.outcome}" for row in failed]
     header = ["library", "family", "model", "outcome", "point", "channels", "stride", "branches"]
@@ -230,6 +222,12 @@ def _input_size(model: nn.Module) -> tuple[int, ...]:
         return tuple(config["input_size"])
     side = 299 if type(model).__name__ == "Inception3" else 224  # its auxiliary head needs 299 in train mode
     return 3, side, side
+
+
+def _on_meta(build: Callable[[], nn.Module]) -> nn.Module:
+    with contextlib.suppress(NotImplementedError), torch.device("meta"):
+        return build()
+    return build().to("meta")  # it computes its widths with tensors
 
 
 def _likely_size(name: str) -> tuple[float, list[int], str]:
