@@ -6,13 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
+from rich.markup import escape
+from rich.table import Column, Table
 
+from .report.tables import PLAIN, aggregate, half_width, show
+from .report.write import verdict_lines
 from .results import Run, Suite
-from .stats import mean_interval
-
-#: Metrics that are counts of right answers are shown in percent, the others as they are.
-NOT_PERCENT = ("nll",)
 
 
 def print_suites(suites: Sequence[Suite]) -> None:
@@ -29,37 +28,36 @@ def print_suites(suites: Sequence[Suite]) -> None:
 
 
 def print_comparison(runs: Sequence[Run], report: Mapping[str, Path]) -> None:
-    """A row a method: mean over seeds, with a 95 % interval where there are two seeds or more."""
-    methods = list(dict.fromkeys(run.method for run in runs))
-    columns = _columns(runs[0])
-    table = Table("method", "seeds", *(name for _, name in columns), "dropped", "s / epoch")
-    for method in methods:
-        own = [run for run in runs if run.method == method]
+    """A row a method: means over seeds, with half the 95 % interval where there are two seeds or more."""
+    study = aggregate(runs)
+    metrics = [metric for metric in study.metrics if metric.headline]
+    table = Table(Column("method", overflow="fold"), Column("seeds", justify="right"))
+    for metric in metrics:
+        table.add_column(metric.title, justify="right")
+    table.add_column("dropped", justify="right")
+    table.add_column("s/epoch", justify="right")
+    for method in study.methods:
         cells = []
-        for suite, name in columns:
-            values = [run.suites[suite].metrics[name] for run in own if name in run.suites[suite].metrics]
-            interval = mean_interval(values)
-            shown = _show(name, interval.mean)
-            wide = len(values) > 1
-            cells.append(f"{shown} ± {_show(name, (interval.high - interval.low) / 2)}" if wide else shown)
-        seconds = sum(run.info.get("seconds_per_epoch", 0.0) for run in own) / len(own)
-        dropped = own[0].info.get("dropped_fraction") or 0.0
-        table.add_row(method, str(len(own)), *cells, f"{100 * dropped:.2f} %", f"{seconds:.1f}")
+        for metric in metrics:
+            cell = study.cells.get((method, metric))
+            half = None if cell is None else half_width(cell.interval)
+            mean = show(metric, None if cell is None else cell.interval.mean)
+            cells.append(mean if half is None else f"{mean}±{show(metric, half)}")
+        dropped, seconds = study.info(method, "dropped_fraction"), study.info(method, "seconds_per_epoch")
+        table.add_row(
+            escape(method),
+            str(len(study.runs_of(method))),
+            *cells,
+            "–" if dropped is None else f"{100 * dropped:.2f}",
+            "–" if seconds is None else f"{seconds:.1f}",
+        )
     console = Console()
     console.print(table)
+    for line in verdict_lines(study):
+        console.print(line, markup=False, highlight=False)
     for path in report.values():
-        console.print(str(path), soft_wrap=True, highlight=False)
-
-
-def _columns(run: Run) -> list[tuple[str, str]]:
-    """Accuracies, and of the attacks the worst case: the rest is in the report."""
-    shown = []
-    for suite in run.suites.values():
-        for name in suite.metrics:
-            if suite.name == "clean" or name.startswith("worst"):
-                shown.append((suite.name, name))
-    return shown
+        console.print(str(path), soft_wrap=True, highlight=False, markup=False)
 
 
 def _show(name: str, value: float) -> str:
-    return f"{value:.3f}" if name in NOT_PERCENT else f"{100 * value:.1f}"
+    return f"{value:.3f}" if name in PLAIN else f"{100 * value:.1f}"
