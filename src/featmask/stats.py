@@ -166,10 +166,10 @@ def verdict(
     points = " points" if unit == 100.0 else ""
     size = f"{mean:+.2f}{points} on {metric}"
     if paired.n < ENOUGH_SEEDS:
-        seeds = f"{paired.n} seed{'s' if paired.n > 1 else ''}"
+        seeds = f"{paired.n} seeds support" if paired.n > 1 else "1 seed supports"
         return Verdict(
             "not enough seeds",
-            f"{method} against {baseline}: {size}, but {seeds} support no claim ({ENOUGH_SEEDS} do).",
+            f"{method} against {baseline}: {size}, but {seeds} no claim ({ENOUGH_SEEDS} do).",
         )
     interval = f"{size}, 95 % interval {low:+.2f} to {high:+.2f} over {paired.n} seeds"
     if low <= 0 <= high:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
@@ -30,11 +32,13 @@ def print_suites(suites: Sequence[Suite]) -> None:
 def print_comparison(runs: Sequence[Run], report: Mapping[str, Path]) -> None:
     """A row a method: means over seeds, with half the 95 % interval where there are two seeds or more."""
     study = aggregate(runs)
-    metrics = [metric for metric in study.metrics if metric.headline]
-    table = Table(Column("method", overflow="fold"), Column("seeds", justify="right"))
+    # balanced accuracy is in the report: eighty columns hold no more
+    metrics = [metric for metric in study.metrics if metric.headline and metric.name != "balanced_accuracy"]
+    table = Table(Column("method", no_wrap=True), Column("seeds", justify="right"), box=box.SIMPLE)
     for metric in metrics:
-        table.add_column(metric.title, justify="right")
-    table.add_column("dropped", justify="right")
+        title = metric.title.replace("Worst case", "worst").replace("Calibration error", "ECE")
+        table.add_column(title.lower() if metric.eps is None else title, justify="right", no_wrap=True)
+    table.add_column("dropped %", justify="right")
     table.add_column("s/epoch", justify="right")
     for method in study.methods:
         cells = []
@@ -51,7 +55,8 @@ def print_comparison(runs: Sequence[Run], report: Mapping[str, Path]) -> None:
             "–" if dropped is None else f"{100 * dropped:.2f}",
             "–" if seconds is None else f"{seconds:.1f}",
         )
-    console = Console()
+    # a pipe or a file has room: only a terminal knows a width
+    console = Console() if sys.stdout.isatty() else Console(width=140)
     console.print(table)
     for line in verdict_lines(study):
         console.print(line, markup=False, highlight=False)

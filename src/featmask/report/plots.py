@@ -93,7 +93,7 @@ def eps_curve(study: Study) -> str | None:
     if clean in study.metrics:
         points = [(0.0, clean), *(pair for pair in points if pair[0] > 0)]
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(6.4, 3.6))
+        figure = Figure(figsize=(8.4, 3.6))
         ax = figure.subplots()
         for method, (colour, marker) in colours(study).items():
             cells = [(eps, study.cells[method, m]) for eps, m in points if (method, m) in study.cells]
@@ -108,7 +108,7 @@ def eps_curve(study: Study) -> str | None:
         ax.set_ylabel("right under every attack, %")
         ax.set_ylim(-2, 102)
         ax.grid(color=INK, alpha=0.12, lw=0.6)
-        ax.legend(loc="upper right", fontsize=9)
+        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)
         figure.tight_layout(pad=0.6)
         return _svg(figure, "eps", "Worst-case accuracy against the size of the perturbation")
 
@@ -148,6 +148,8 @@ def _svg(figure: Any, prefix: str, label: str) -> str:
     text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
     text = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{prefix}-\1"', text)
     text = text.replace(INK, "currentColor")
+    for number, colour in enumerate(PALETTE):  # the page has lighter ones for dark mode
+        text = text.replace(colour.lower(), f"var(--c{number})")
     # the page scales it: width and height in points would not
     text = re.sub(
         r'<svg ([^>]*?)width="([\d.]+)pt" height="[\d.]+pt"', r'<svg \1 style="max-width:\2pt"', text, count=1
