@@ -514,6 +514,20 @@ def test_vmap_with_the_same_randomness_is_a_loop_with_one_mask(fill, in_dim):
         assert torch.equal(mapped.movedim(in_dim, 0)[i], local_feature_masking(x[i], p=1.0, fill=fill))
 
 
+def test_inplace_inside_transforms_gives_a_copy():
+    plan, x = plan_of(), torch.randn(3, *SHAPE)
+    expected = torch.stack([overwrite(part, plan, "uniform") for part in x])
+    before = x.clone()
+
+    def f(x):
+        return overwrite(x, plan, "uniform", inplace=True)
+
+    assert torch.equal(torch.func.vmap(f)(x), expected)
+    assert torch.equal(x, before)
+    grads = torch.func.vmap(torch.func.grad(lambda x: f(x * x).sum()))(x)
+    assert torch.equal(grads, (2 * x).masked_fill(plan.mask(), 0.0))
+
+
 def test_vmap_says_what_to_do_with_other_randomness():
     x = torch.randn(3, *SHAPE)
     with pytest.raises(FeatmaskError, match='randomness="same"'):

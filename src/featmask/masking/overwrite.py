@@ -44,8 +44,6 @@ class _Overwrite(torch.autograd.Function):
         # NumPy cannot look into a stack of gradients (is_grads_batched, vectorised Jacobians)
         if x.device.type == "cpu" and not torch._C._functorch.is_legacy_batchedtensor(x):
             _write_slices(out, x, plan, fill)
-            if inplace:  # NumPy wrote: autograd must hear of it, or a wrong use would pass unnoticed
-                torch.autograd.graph.increment_version(x)
         else:
             write_planes(out, plan, fill)
         return out
@@ -53,7 +51,7 @@ class _Overwrite(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[torch.Tensor, Plan, Fill, bool], output: torch.Tensor) -> None:
         x, ctx.plan, _, ctx.inplace = inputs
-        if ctx.inplace:
+        if ctx.inplace:  # also bumps the version counter, so that a wrong use is noticed: NumPy does not
             ctx.mark_dirty(x)
 
     @staticmethod
