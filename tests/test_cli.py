@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from featmask.cli import main
+
 
 def featmask(*arguments: object, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -24,12 +26,20 @@ def featmask(*arguments: object, cwd: Path | None = None, **environment: str) ->
     )
 
 
-def fails(*arguments: object, says: str, **options) -> str:
-    done = featmask(*arguments, **options)
-    assert done.returncode == 2, done.stderr
-    assert "Traceback" not in done.stderr
-    assert says in done.stderr
-    return done.stderr
+@pytest.fixture
+def fails(monkeypatch, capfd):
+    """Call the command line in this process (a new one costs seconds); expect code 2 and one message."""
+
+    def call(*arguments: object, says: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["featmask", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        stderr = capfd.readouterr().err
+        assert end.value.code == 2, stderr
+        assert "Traceback" not in stderr
+        assert says in stderr
+
+    return call
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +141,7 @@ def swapped(checkpoint: Path, path: Path) -> None:
     save_file(load_file(checkpoint), path, metadata=header)
 
 
-def test_mistakes_end_with_code_2_and_advice(study, tmp_path):
+def test_mistakes_end_with_code_2_and_advice(study, tmp_path, fails):
     folder, recipe, _ = study
     fails("compare", tmp_path / "none.yaml", says="cannot read the recipe")
     fails("compare", recipe, "--set", "train.epoch=3", says="known here: epochs")
@@ -147,8 +157,11 @@ def test_mistakes_end_with_code_2_and_advice(study, tmp_path):
     fails("evaluate", other, says="holds another model")
     fails("evaluate", checkpoint, "--suite", "magic", says="clean, linf")
     fails("masks", recipe, "--methods", "none", "--out", tmp_path / "m.png", says="masks nothing")
-    assert featmask("nonsense").returncode == 2
-    assert featmask("compare", recipe, "--seeds", 0).returncode == 2
+    fails("nonsense", says="nonsense")
+    fails("compare", recipe, "--seeds", 0, says="seeds")
+    # and as a user sees it
+    done = featmask("compare", tmp_path / "none.yaml")
+    assert (done.returncode, done.stderr.startswith("featmask: cannot read the recipe")) == (2, True)
 
 
 def test_one_failed_run_does_not_take_the_others_along(study, tmp_path):

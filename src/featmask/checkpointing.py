@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,11 @@ class TrainingState:
             "best": self.best,
             "best_accuracy": self.best_accuracy,
         }
-        with replacing(self.path) as beside:
-            torch.save(state, beside)
+        try:
+            with replacing(self.path) as beside:
+                torch.save(state, beside)
+        except RuntimeError as error:  # torch's own writer says this, and no more, of a full disk
+            raise OSError(errno.EIO, "cannot write (is the disk full?)", str(self.path)) from error
 
     def load(self) -> int:
         """Number of finished epochs; 0 where there is no state."""

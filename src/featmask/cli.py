@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-from .errors import FeatmaskError, MissingExtraError
+from .errors import FeatmaskError
 
 if TYPE_CHECKING:
     from .recipe import Recipe
@@ -16,10 +17,27 @@ if TYPE_CHECKING:
 
 try:
     import typer
+    import typer.core
 except ModuleNotFoundError:
     sys.exit("featmask's command line needs the package 'typer'; install it with: pip install 'featmask[train]'")
 
+
+class _Verbs(typer.core.TyperGroup):
+    """Ends a verb as users expect: 2 and one message for a mistake or a failed write, 130 for Ctrl-C."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except FeatmaskError as error:
+            _end(2, str(error))
+        except OSError as error:
+            _end(2, f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        except KeyboardInterrupt:
+            _end(130, "stopped; finished epochs are kept, the same command goes on from there")
+
+
 app = typer.Typer(
+    cls=_Verbs,
     help="Local Feature Masking for CNNs: train, compare, measure, report.",
     no_args_is_help=True,
     add_completion=False,
@@ -204,38 +222,14 @@ def _summary(run: Run) -> dict[str, Any]:
 
 def main() -> None:
     """Run the command line: 0 done, 2 a mistake in what was asked, 130 stopped by Ctrl-C."""
-    import os
-
-    import click
-
-    # matplotlib and accelerate say things at import that no user asked for
+    # TensorBoard's file format comes with a chatty library
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        code = app(standalone_mode=False)
-    except MissingExtraError as error:
-        _fail(str(error))
-    except FeatmaskError as error:
-        _fail(str(error))
-    except click.exceptions.Abort:
-        _stopped()
-    except click.ClickException as error:
-        error.show()
-        sys.exit(2)
-    except KeyboardInterrupt:
-        _stopped()
-    except OSError as error:
-        _fail(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
-    sys.exit(code if isinstance(code, int) else 0)
+    app()
 
 
-def _fail(message: str) -> None:
+def _end(code: int, message: str) -> NoReturn:
     print(f"featmask: {message}", file=sys.stderr)
-    sys.exit(2)
-
-
-def _stopped() -> None:
-    print("\nfeatmask: stopped; finished epochs are kept, the same command goes on from there", file=sys.stderr)
-    sys.exit(130)
+    sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -98,18 +98,19 @@ def compare(
         except FeatmaskError as error:
             failed[f"{name}, seed {seed}"] = str(error)
             _say(f"{title} failed: {error}")
-    runs = [
-        read_run(path)
-        for name in chosen
-        for seed in numbers
-        for m, s, path in plan
-        if (m, s) == (name, seed) and is_finished(recipe, path)
-    ]
+    finished = {(name, seed): path for name, seed, path in plan if is_finished(recipe, path)}
+    runs = [read_run(finished[name, seed]) for name in chosen for seed in numbers if (name, seed) in finished]
     if not runs:
         raise FeatmaskError("no run could be finished:\n" + "\n".join(f"  {run}: {why}" for run, why in failed.items()))
     images = {}
     if splits is not None:
-        save_masks(recipe, splits, folder / "masks.png", methods=[name for name in chosen if name != "none"])
+        drawn = list(dict.fromkeys(run.method for run in runs))
+        save_masks(
+            recipe,
+            splits,
+            folder / "masks.png",
+            methods=[name for name in drawn if recipe.method(name).layer != "none"],
+        )
     if (folder / "masks.png").is_file():
         images["What each method hides: one channel of the feature maps of real images"] = folder / "masks.png"
     from .report import write_report

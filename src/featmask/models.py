@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -180,10 +181,15 @@ def save_checkpoint(path: str | Path, model: nn.Module, meta: dict[str, Any]) ->
 
     The file is written whole or not at all.
     """
+    safetensors = require("safetensors", "train")
     save = require("safetensors.torch", "train").save_file
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with replacing(path) as beside:
-        save(tensors, beside, metadata={"format": FORMAT, "meta": json.dumps(meta)})
+    header = {"format": FORMAT, "meta": json.dumps(meta)}
+    try:
+        with replacing(path) as beside:
+            save(tensors, beside, metadata=header)
+    except safetensors.SafetensorError as error:
+        raise OSError(errno.EIO, "cannot write (is the disk full?)", str(path)) from error
 
 
 def read_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
