@@ -10,8 +10,13 @@ import torch
 
 
 @pytest.fixture(autouse=True)
-def _fixed_seed():
+def _repeatable():
+    """A fixed seed; and one thread, since tensors of some KB gain nothing from a second and wait for it."""
+    before = torch.get_num_threads()
     torch.manual_seed(1234)
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ host. The distribution is that of ``plan``; the random numbers are others.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -127,7 +128,9 @@ def _value(x: torch.Tensor, options: Options, uniform: _Uniform) -> torch.Tensor
         return plane_statistics(x)[0].to(x.dtype)[..., None, None]
     if options.fill == "noise":
         mean, std = plane_statistics(x)
-        noise = torch.randn(x.shape, device=x.device, **uniform.options)
+        # Box and Muller's transform of uniform draws: torch.randn would be the same on every rank
+        radius = (-2 * torch.log1p(-uniform(*x.shape))).sqrt()
+        noise = radius * torch.cos(2 * math.pi * uniform(*x.shape))
         scaled: torch.Tensor = noise * std[..., None, None] + mean[..., None, None]
         return scaled.to(x.dtype)
     return torch.full((), 0.0 if options.fill == "zero" else float(options.fill), dtype=x.dtype, device=x.device)
