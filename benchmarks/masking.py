@@ -122,9 +122,7 @@ def main() -> None:
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     dropout, clone = medians["nn.Dropout(0.1)"], medians["clone + clone (floor of a copy)"]
     print(f"shape {tuple(arguments.shape)} float32, {arguments.threads} thread(s), {arguments.rounds} rounds,")
-    print(
-        f"torch {torch.__version__}, {platform.machine()}, {platform.python_implementation()} {platform.python_version()}\n"
-    )
+    print(f"torch {torch.__version__}, {platform.machine()}, Python {platform.python_version()}\n")
     print("| layer | median ms | of Dropout | of clone | saved for backward |\n| --- | ---: | ---: | ---: | ---: |")
     rows = []
     for name, value in medians.items():

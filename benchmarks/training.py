@@ -38,6 +38,7 @@ class Step:
         self.bf16 = bf16
 
     def seconds(self) -> float:
+        """Time one step."""
         start = time.perf_counter()
         with torch.autocast("cpu", torch.bfloat16, enabled=self.bf16):
             logits = self.model(self.x)
