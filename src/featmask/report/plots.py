@@ -1,158 +1,187 @@
-"""Pictures as inline SVG: text stays text, lines follow the page's colour, bytes repeat for the same input."""
+"""Pictures of a study, each a panel that is as readable on a phone as on a desk."""
 
 from __future__ import annotations
 
-import html
-import io
 import math
-import re
-from collections.abc import Iterable
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from .tables import Metric, Study
+from .metric import Metric
+from .svg import INK, MARKERS, STYLE, look, plain, to_svg
+from .tables import Study
 
-#: Okabe and Ito's palette, safe for colour-blind readers; black is left to the page's own colour.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F")
-MARKERS = "osD^vPX"
-#: Stands for the page's text colour while matplotlib draws.
-INK = "#010203"
-STYLE = {
-    "svg.fonttype": "none",
-    "svg.hashsalt": "featmask",
-    "font.family": "sans-serif",
-    "font.size": 10,
-    "text.color": INK,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.7,
-    "legend.frameon": False,
-}
+#: Key in the training log, title, factor.
+CURVES = (
+    ("train_loss", "Training loss", 1.0),
+    ("val_loss", "Validation loss", 1.0),
+    ("val_accuracy", "Validation accuracy, %", 100.0),
+)
+PANEL = 4.4  # inches: a phone's width at a size that can be read
 
 
-def colours(study: Study) -> dict[str, tuple[str, str]]:
-    """A colour and a marker for each method: never told apart by colour alone."""
-    return {
-        method: (PALETTE[i % len(PALETTE)], MARKERS[(i + i // len(PALETTE)) % len(MARKERS)])
-        for i, method in enumerate(study.methods)
-    }
+@dataclass(frozen=True)
+class Pictures:
+    """Panels that belong together; ``panels`` are inline SVG."""
+
+    title: str
+    caption: str
+    panels: list[str]
+    wide: bool = False
 
 
-def seed_dots(study: Study, metrics: Iterable[Metric]) -> str:
-    """A panel a figure: every seed of every method as a dot, mean and 95 % interval as a line."""
-    shown = list(metrics)
-    columns = min(3, len(shown))
-    rows = -(-len(shown) // columns)
-    looks = colours(study)
+def legend(study: Study) -> list[tuple[str, int, str]]:
+    """Method, number of its colour, sign: for a legend that every picture of the page shares."""
+    return [(method, i % 7, MARKERS[look(i)[1]]) for i, method in enumerate(study.methods)]
+
+
+def pictures(study: Study) -> list[Pictures]:
+    """Every picture that the runs have data for."""
+    seeds = "Each mark is a training run"
+    if study.most_seeds > 1:
+        seeds += ", the upright bar the mean, the band its 95 % interval over seeds"
+    dots = [_draw(_dots, study, f"dots{i}", metric) for i, metric in enumerate(study.headline)]
+    found = [Pictures("Every run", f"{seeds}.", dots)]
+    attacked, kind = _attacked(study)
+    if attacked:
+        thin = " Thin lines are runs, thick ones their means." if study.most_seeds > 1 else ""
+        text = f"{kind} accuracy against the size of the perturbation; 0 is the same images, not attacked.{thin}"
+        found.append(Pictures("Under attack", text, [_draw(_eps_curve, study, "eps", attacked)], wide=True))
+    curves = [c for c in CURVES if any(_finite(line.get(c[0])) for run in study.runs for line in run.epochs)]
+    if curves:
+        panels = [_draw(_curve, study, f"train{i}", curve) for i, curve in enumerate(curves)]
+        thin = " Thin lines are runs, thick ones their means." if study.most_seeds > 1 else ""
+        found.append(Pictures("Training", f"By epoch.{thin}", panels))
+    shares = {method: study.info(method, "dropped_fraction") for method in study.methods}
+    if any(shares.values()):
+        text = (
+            "Share of the activations that each method overwrites or zeroes in training, measured: at the same "
+            "nominal p methods differ in it, so strengths are compared by it."
+        )
+        found.append(Pictures("How much is dropped", text, [_draw(_bars, study, "dropped", shares)], wide=True))
+    return [group for group in found if group.panels]
+
+
+def _draw(draw: Callable[[Any, Study, Any], tuple[Any, str]], study: Study, prefix: str, what: Any) -> str:
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(3.3 * columns + 0.6, rows * (0.34 * len(study.methods) + 0.95)))
-        axes = figure.subplots(rows, columns, squeeze=False, sharey=True)
-        for number, ax in enumerate(axes.flat):
-            if number >= len(shown):
-                ax.set_visible(False)
-                continue
-            metric = shown[number]
-            for place, method in enumerate(study.methods):
-                cell = study.cells.get((method, metric))
-                if cell is None:
-                    continue
-                colour, marker = looks[method]
-                mean, low, high = (v * metric.scale for v in cell.interval)
-                if not math.isnan(low):
-                    ax.plot([low, high], [place, place], color=colour, lw=2, alpha=0.45, solid_capstyle="butt")
-                values = [v * metric.scale for v in cell.values.values()]
-                ax.plot(values, [place] * len(values), marker, color=colour, ms=4.5, alpha=0.75, mew=0)
-                ax.plot([mean], [place], "|", color=INK, ms=12, mew=1.6)
-            arrow = "lower is better" if metric.lower_is_better else "higher is better"
-            ax.set_title(f"{metric.title}", fontsize=10, loc="left")
-            ax.set_xlabel(f"{'%, ' if metric.scale != 1 else ''}{arrow}", fontsize=8.5)
-            ax.set_yticks(range(len(study.methods)), study.methods)
-            ax.set_ylim(len(study.methods) - 0.5, -0.5)
-            ax.tick_params(axis="y", length=0)
-            ax.grid(axis="x", color=INK, alpha=0.12, lw=0.6)
-            ax.margins(x=0.12)
-        figure.tight_layout(pad=0.6)
-        return _svg(figure, "dots", "Every seed of every method, with mean and 95 % interval")
+        figure, label = draw(Figure, study, what)
+        figure.tight_layout(pad=0.5)
+        return to_svg(figure, prefix, label)
 
 
-def eps_curve(study: Study) -> str | None:
-    """Worst-case accuracy against eps, a line a method, thin lines for seeds; None where nothing was attacked."""
-    points = sorted(
-        ((float(m.eps * 255), m) for m in study.metrics if m.name.startswith("worst@") and m.eps is not None),
-        key=lambda pair: pair[0],
+def _rows(figure: Any, study: Study) -> Any:
+    """Axes with a row a method."""
+    ax = figure.subplots()
+    ax.set_yticks(range(len(study.methods)), [plain(method) for method in study.methods])
+    ax.set_ylim(len(study.methods) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x", color=INK, alpha=0.12, lw=0.6)
+    return ax
+
+
+def _size(study: Study) -> tuple[float, float]:
+    return PANEL, 0.3 * len(study.methods) + 0.85
+
+
+def _dots(make: Any, study: Study, metric: Metric) -> tuple[Any, str]:
+    figure = make(figsize=_size(study))
+    ax = _rows(figure, study)
+    for place, method in enumerate(study.methods):
+        cell = study.cells.get((method, metric))
+        if cell is None:
+            continue
+        colour, marker = look(place)
+        mean, low, high = (v * metric.scale for v in cell.interval)
+        if not math.isnan(low):
+            ax.plot([low, high], [place, place], color=colour, lw=6, alpha=0.28, solid_capstyle="butt")
+        values = [v * metric.scale for v in cell.values.values()]
+        ax.plot(values, [place] * len(values), marker, color=colour, ms=5.5, alpha=0.8, mew=0)
+        if len(values) > 1:
+            ax.plot([mean], [place], "|", color=INK, ms=13, mew=1.7)
+    ax.set_title(metric.title, fontsize=10.5, loc="left", fontweight="bold")
+    arrow = "lower is better" if metric.lower_is_better else "higher is better"
+    ax.set_xlabel(f"{'%, ' if metric.scale != 1 else ''}{arrow}", fontsize=9)
+    ax.margins(x=0.1)
+    ax.locator_params(axis="x", nbins=6)
+    return figure, f"{metric.title}: every run of every method; the figures are in the tables"
+
+
+def _attacked(study: Study) -> tuple[list[tuple[float, Metric]], str]:
+    """Points of the curve: the worst case where there is one, else the first attack; eps in 1/255."""
+    sized = [metric for metric in study.metrics if metric.eps is not None and metric.budget.endswith("/255")]
+    sized.sort(key=lambda metric: metric.kind != "worst")
+    if not sized:
+        return [], ""
+    first = sized[0]
+    same = [metric for metric in sized if (metric.suite, metric.kind) == (first.suite, first.kind)]
+    points = sorted((float(255 * metric.eps), metric) for metric in same if metric.eps)
+    clean = Metric(first.suite, "clean")
+    return ([(0.0, clean)] if clean in study.metrics else []) + points, "Worst-case" if first.kind == "worst" else (
+        first.short
     )
-    if not points:
-        return None
-    clean = Metric(points[0][1].suite, "clean")
-    if clean in study.metrics:
-        points = [(0.0, clean), *(pair for pair in points if pair[0] > 0)]
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.4, 3.6))
-        ax = figure.subplots()
-        for method, (colour, marker) in colours(study).items():
-            cells = [(eps, study.cells[method, m]) for eps, m in points if (method, m) in study.cells]
-            for seed in sorted({s for _, cell in cells for s in cell.values}):
-                own = [(eps, 100 * cell.values[seed]) for eps, cell in cells if seed in cell.values]
-                if study.most_seeds > 1:
-                    ax.plot(*zip(*own, strict=True), color=colour, lw=0.7, alpha=0.35)
+
+
+def _eps_curve(make: Any, study: Study, points: list[tuple[float, Metric]]) -> tuple[Any, str]:
+    figure = make(figsize=(5.6, 3.3))
+    ax = figure.subplots()
+    for place, method in enumerate(study.methods):
+        colour, marker = look(place)
+        cells = [(eps, study.cells[method, m]) for eps, m in points if (method, m) in study.cells]
+        for seed in sorted({s for _, cell in cells for s in cell.values}) if study.most_seeds > 1 else []:
+            own = [(eps, 100 * cell.values[seed]) for eps, cell in cells if seed in cell.values]
+            ax.plot(*zip(*own, strict=True), color=colour, lw=0.7, alpha=0.3)
+        if cells:
             means = [(eps, 100 * cell.interval.mean) for eps, cell in cells]
-            if means:
-                ax.plot(*zip(*means, strict=True), color=colour, marker=marker, lw=2, ms=5.5, label=method)
-        ax.set_xlabel("eps in 1/255 of the pixel range (L-infinity)")
-        ax.set_ylabel("right under every attack, %")
-        ax.set_ylim(-2, 102)
-        ax.grid(color=INK, alpha=0.12, lw=0.6)
-        ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), fontsize=9)
-        figure.tight_layout(pad=0.6)
-        return _svg(figure, "eps", "Worst-case accuracy against the size of the perturbation")
+            ax.plot(*zip(*means, strict=True), color=colour, marker=marker, lw=1.8, ms=5.5)
+    ax.set_xlabel("eps in 1/255 of the pixel range")
+    ax.set_ylabel("accuracy, %")
+    ax.set_ylim(-2, 102)
+    ax.set_xlim(left=-0.02 * points[-1][0])
+    ax.grid(color=INK, alpha=0.12, lw=0.6)
+    return figure, "Accuracy against the size of the perturbation, a line a method"
 
 
-def training_curves(study: Study) -> str | None:
-    """Training loss and validation accuracy by epoch; None where no run kept a log."""
-    if not any(run.epochs for run in study.runs):
-        return None
-    panels = (("train_loss", "training loss", 1.0), ("val_accuracy", "validation accuracy, %", 100.0))
-    with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(8.4, 3.1))
-        for ax, (key, label, scale) in zip(figure.subplots(1, 2), panels, strict=True):
-            for method, (colour, _) in colours(study).items():
-                for number, run in enumerate(study.runs_of(method)):
-                    own = [(line["epoch"], scale * line[key]) for line in run.epochs if key in line]
-                    if own:
-                        name = method if number == 0 else None
-                        dots = "." if len(own) < 20 else ""
-                        ax.plot(*zip(*own, strict=True), color=colour, lw=1.3, alpha=0.8, label=name, marker=dots)
-            ax.set_xlabel("epoch")
-            ax.set_title(label, fontsize=10, loc="left")
-            ax.grid(color=INK, alpha=0.12, lw=0.6)
-            ax.xaxis.get_major_locator().set_params(integer=True)
-        ax.legend(loc="best", fontsize=9)
-        figure.tight_layout(pad=0.6)
-        return _svg(figure, "train", "Training loss and validation accuracy by epoch")
+def _curve(make: Any, study: Study, curve: tuple[str, str, float]) -> tuple[Any, str]:
+    key, title, scale = curve
+    figure = make(figsize=(PANEL, 2.9))
+    ax = figure.subplots()
+    for place, method in enumerate(study.methods):
+        colour, marker = look(place)
+        by_epoch: dict[float, list[float]] = {}
+        runs = study.runs_of(method)
+        for run in runs:
+            own = [(line["epoch"], scale * line[key]) for line in run.epochs if _finite(line.get(key))]
+            for epoch, value in own:
+                by_epoch.setdefault(epoch, []).append(value)
+            if own and len(runs) > 1:
+                ax.plot(*zip(*own, strict=True), color=colour, lw=0.7, alpha=0.3)
+        means = [(epoch, sum(values) / len(values)) for epoch, values in sorted(by_epoch.items())]
+        if means:
+            every = max(1, len(means) // 8)
+            ax.plot(*zip(*means, strict=True), color=colour, lw=1.7, marker=marker, ms=4.5, markevery=every)
+    ax.set_title(title, fontsize=10.5, loc="left", fontweight="bold")
+    ax.set_xlabel("epoch", fontsize=9)
+    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.grid(color=INK, alpha=0.12, lw=0.6)
+    return figure, f"{title} by epoch, a line a method"
 
 
-def _svg(figure: Any, prefix: str, label: str) -> str:
-    buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    # several pictures share one page: their ids must not meet
-    text = re.sub(r'id="([^"]+)"', rf'id="{prefix}-\1"', text)
-    text = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", text)
-    text = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{prefix}-\1"', text)
-    text = text.replace(INK, "currentColor")
-    for number, colour in enumerate(PALETTE):  # the page has lighter ones for dark mode
-        text = text.replace(colour.lower(), f"var(--c{number})")
-    # the page scales it: width and height in points would not
-    text = re.sub(
-        r'<svg ([^>]*?)width="([\d.]+)pt" height="[\d.]+pt"', r'<svg \1 style="max-width:\2pt"', text, count=1
-    )
-    text = re.sub(r' xmlns(:xlink)?="[^"]+"', "", text)
-    return text.replace("<svg ", f'<svg role="img" aria-label="{html.escape(label)}" ', 1)
+def _bars(make: Any, study: Study, shares: dict[str, float | None]) -> tuple[Any, str]:
+    figure = make(figsize=(5.6, _size(study)[1]))
+    ax = _rows(figure, study)
+    for place, method in enumerate(study.methods):
+        share = shares[method]
+        text = "not measured" if share is None else f"{100 * share:.2f}"
+        ax.barh(place, 100 * (share or 0), height=0.55, color=look(place)[0], alpha=0.8)
+        ax.annotate(text, (100 * (share or 0), place), (4, 0), textcoords="offset points", va="center", fontsize=9)
+    ax.set_xlabel("% of activations", fontsize=9)
+    ax.margins(x=0.14)
+    ax.set_xlim(left=0)
+    return figure, "Measured share of activations dropped in training, a bar a method"
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value)

@@ -3,80 +3,63 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
-from fractions import Fraction
+from dataclasses import dataclass, replace
 
 from ..errors import FeatmaskError
 from ..results import Run
-from ..stats import LOWER_IS_BETTER, Interval, Paired, Verdict, mcnemar, mean_interval, paired_difference, verdict
+from ..stats import (
+    ENOUGH_SEEDS,
+    Interval,
+    Paired,
+    Verdict,
+    benjamini_hochberg,
+    mcnemar,
+    mean_interval,
+    paired_difference,
+    verdict,
+)
+from .metric import PLAIN, Metric, half_width, show
 
-#: Figures that are no shares; all others are shown in percent.
-PLAIN = frozenset({"nll"})
-TITLES = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "ece": "Calibration error",
-    "nll": "Negative log-likelihood",
-}
+__all__ = ["PLAIN", "Cell", "Metric", "Study", "aggregate", "half_width", "show"]
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One figure of one suite.
-
-    Attributes:
-        suite: its suite.
-        name: its name there.
-    """
-
-    suite: str
-    name: str
-
-    @property
-    def title(self) -> str:
-        """For people."""
-        kind, at, eps = self.name.partition("@")
-        if at:
-            return f"{ {'worst': 'Worst case', 'fgsm': 'FGSM', 'pgd': 'PGD'}.get(kind, kind) } {eps}"
-        return "Attacked subset, clean" if self.suite != "clean" and kind == "clean" else TITLES.get(kind, kind)
-
-    @property
-    def lower_is_better(self) -> bool:
-        """Errors and losses."""
-        return self.name in LOWER_IS_BETTER
-
-    @property
-    def scale(self) -> float:
-        """100 for what is shown in percent."""
-        return 1.0 if self.name in PLAIN else 100.0
-
-    @property
-    def headline(self) -> bool:
-        """Whether it stands in the first table: accuracies, calibration, and the worst case of attacks."""
-        return self.name in ("accuracy", "balanced_accuracy", "ece") or self.name.startswith("worst@")
-
-    @property
-    def eps(self) -> Fraction | None:
-        """An attack's budget in pixels."""
-        _, at, eps = self.name.partition("@")
-        try:
-            return Fraction(eps) if at else None
-        except ValueError:  # 0.5/255
-            top, _, bottom = eps.partition("/")
-            return Fraction(top) / Fraction(bottom or "1")
+#: Where no figure is a known headline, the first table shows so many.
+FEW = 6
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One figure of one method over its seeds; ``paired`` and ``verdict`` against the baseline on common seeds."""
+    """One figure of one method over its seeds.
+
+    Attributes:
+        values: seed -> figure; what is not finite is left out.
+        interval: mean and its interval over seeds.
+        paired: difference to the baseline over common seeds.
+        verdict: what that difference allows to say, taken alone.
+        mcnemar: exact p for the one pair of models, where there is one common seed and samples of it.
+        best: no other method's mean is better.
+        adjusted: p of the paired t test, adjusted over all such differences of the same table.
+    """
 
     values: dict[int, float]
     interval: Interval
-    paired: Paired | None
-    verdict: Verdict | None
-    mcnemar: float | None
+    paired: Paired | None = None
+    verdict: Verdict | None = None
+    mcnemar: float | None = None
     best: bool = False
+    adjusted: float | None = None
+
+    @property
+    def claimed(self) -> bool:
+        """Whether the verdict is a claim: better or worse."""
+        return self.verdict is not None and self.verdict.outcome in ("better", "worse")
+
+    @property
+    def fragile(self) -> bool:
+        """A claim that the number of comparisons could explain."""
+        return self.claimed and self.adjusted is not None and self.adjusted > 0.05
 
 
 @dataclass(frozen=True)
@@ -95,8 +78,24 @@ class Study:
 
     def info(self, method: str, key: str) -> float | None:
         """Mean over seeds of a number in ``run.json``; None where there is none."""
-        values = [run.info[key] for run in self.runs_of(method) if isinstance(run.info.get(key), (int, float))]
+        found = [run.info.get(key) for run in self.runs_of(method)]
+        values = [value for value in found if isinstance(value, (int, float)) and math.isfinite(value)]
         return sum(values) / len(values) if values else None
+
+    @property
+    def challengers(self) -> list[str]:
+        """Every method but the baseline."""
+        return [method for method in self.methods if method != self.baseline]
+
+    @property
+    def headline(self) -> list[Metric]:
+        """The first table's figures; the first few where none is known."""
+        return [metric for metric in self.metrics if metric.headline] or self.metrics[:FEW]
+
+    @property
+    def compared(self) -> int:
+        """Differences of the first table that were tested: those over enough seeds."""
+        return sum(self.cells[key].adjusted is not None for key in self.cells if key[1] in self.headline)
 
     @property
     def most_seeds(self) -> int:
@@ -108,12 +107,16 @@ def aggregate(runs: Sequence[Run], baseline: str | None = None) -> Study:
     """Collect figures; the baseline is the first method unless named.
 
     Raises:
-        FeatmaskError: no runs, or a baseline that is none of the methods.
+        FeatmaskError: no runs, two runs of one method and seed, or a baseline that is none of the methods.
     """
     if not runs:
         raise FeatmaskError("there are no finished runs to report on")
+    (method, seed), times = Counter((run.method, run.seed) for run in runs).most_common(1)[0]
+    if times > 1:
+        folders = ", ".join(str(run.folder) for run in runs if (run.method, run.seed) == (method, seed))
+        raise FeatmaskError(f"expected one run a method and seed, got {times} of {method}, seed {seed}: {folders}")
     methods = list(dict.fromkeys(run.method for run in runs))
-    baseline = baseline or methods[0]
+    baseline = methods[0] if baseline is None else baseline
     if baseline not in methods:
         raise FeatmaskError(f"the baseline {baseline!r} is none of the methods: {', '.join(methods)}")
     named = {Metric(suite.name, name): None for run in runs for suite in run.suites.values() for name in suite.metrics}
@@ -121,22 +124,35 @@ def aggregate(runs: Sequence[Run], baseline: str | None = None) -> Study:
     for metric in study.metrics:
         cells = {method: _cell(study, method, metric) for method in methods}
         present = {method: cell for method, cell in cells.items() if cell is not None}
-        means = [cell.interval.mean for cell in present.values()]
-        top = (min if metric.lower_is_better else max)(means)
+        if not present:
+            continue
+        top = (min if metric.lower_is_better else max)(cell.interval.mean for cell in present.values())
         for method, cell in present.items():
-            is_best = len(present) > 1 and cell.interval.mean == top
-            study.cells[method, metric] = Cell(
-                cell.values, cell.interval, cell.paired, cell.verdict, cell.mcnemar, is_best
-            )
+            study.cells[method, metric] = replace(cell, best=len(present) > 1 and cell.interval.mean == top)
+    _adjust(study)
     return study
 
 
+def _adjust(study: Study) -> None:
+    """Two families: the differences of the first table, and those of the remaining figures."""
+    headline = study.headline
+    for first in (True, False):
+        tested = {
+            key: cell.paired.t_p
+            for key, cell in study.cells.items()
+            if cell.paired is not None and cell.paired.n >= ENOUGH_SEEDS and (key[1] in headline) == first
+        }
+        for key, p in zip(tested, benjamini_hochberg(list(tested.values())), strict=True):
+            study.cells[key] = replace(study.cells[key], adjusted=p)
+
+
 def _values(study: Study, method: str, metric: Metric) -> dict[int, float]:
-    return {
-        run.seed: run.suites[metric.suite].metrics[metric.name]
+    found = {
+        run.seed: run.suites[metric.suite].metrics.get(metric.name, math.nan)
         for run in study.runs_of(method)
-        if metric.suite in run.suites and metric.name in run.suites[metric.suite].metrics
+        if metric.suite in run.suites
     }
+    return {seed: value for seed, value in found.items() if math.isfinite(value)}
 
 
 def _cell(study: Study, method: str, metric: Metric) -> Cell | None:
@@ -147,28 +163,22 @@ def _cell(study: Study, method: str, metric: Metric) -> Cell | None:
     base = _values(study, study.baseline, metric)
     common = [seed for seed in values if seed in base]
     if method == study.baseline or not common:
-        return Cell(values, interval, None, None, None)
+        return Cell(values, interval)
     paired = paired_difference([values[s] for s in common], [base[s] for s in common])
-    said = verdict(metric.title.lower(), method, study.baseline, paired, metric.scale, metric.lower_is_better)
-    return Cell(values, interval, paired, said, _mcnemar(study, method, metric) if len(common) == 1 else None)
+    said = verdict(metric.words, method, study.baseline, paired, metric.scale, metric.lower_is_better)
+    alone = _mcnemar(study, method, metric, common[0]) if len(common) == 1 else None
+    return Cell(values, interval, paired, said, alone)
 
 
-def _mcnemar(study: Study, method: str, metric: Metric) -> float | None:
+def _mcnemar(study: Study, method: str, metric: Metric, seed: int) -> float | None:
     """For a single pair of models: do they err on different samples equally often?"""
     column = {"accuracy": "correct"}.get(metric.name, metric.name)
-    pair = [study.runs_of(name)[0].samples.get(metric.suite, {}) for name in (method, study.baseline)]
+    pair = [
+        run.samples.get(metric.suite, {})
+        for name in (method, study.baseline)
+        for run in study.runs_of(name)
+        if run.seed == seed
+    ]
     if any(column not in samples for samples in pair) or list(pair[0]["index"]) != list(pair[1]["index"]):
         return None
     return mcnemar(pair[0][column], pair[1][column])
-
-
-def show(metric: Metric, value: float | None) -> str:
-    """A figure for people: percent with one decimal, losses with three."""
-    if value is None or math.isnan(value):
-        return "–"
-    return f"{value:.3f}" if metric.scale == 1 else f"{100 * value:.1f}"
-
-
-def half_width(interval: Interval) -> float | None:
-    """Half the interval's width; None for one seed."""
-    return None if math.isnan(interval.low) else (interval.high - interval.low) / 2

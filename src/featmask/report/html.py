@@ -1,0 +1,118 @@
+"""One page that holds everything: no network, no scripts, readable on a phone, in the dark and on paper."""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import jinja2
+
+from ..errors import FeatmaskError
+from ..results import Run
+from .notes import caution, environment, outline, statements, suite_text, suites, warnings
+from .plots import legend, pictures
+from .rows import differences, rows, single
+from .tables import Study
+from .verdicts import verdict_lines
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def page(study: Study, root: Path, command: str, title: str, images: Mapping[str, str | Path]) -> str:
+    """The whole page.
+
+    Raises:
+        FeatmaskError: an image that cannot be read or is no PNG.
+    """
+    return _environment().get_template("report.html.j2").render(_context(study, root, command, title, images))
+
+
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("featmask.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+
+
+def _context(study: Study, root: Path, command: str, title: str, images: Mapping[str, str | Path]) -> dict[str, Any]:
+    headline = study.headline
+    others = [metric for metric in study.metrics if metric not in headline]
+    first = study.runs[0]
+    return {
+        "title": title,
+        "note": str(first.recipe.get("note") or "").strip(),
+        "verdicts": verdict_lines(study),
+        "caution": caution(study),
+        "baseline": study.baseline,
+        "compares": bool(study.challengers),
+        "seeds": study.most_seeds,
+        "headline": headline,
+        "others": others,
+        "main": rows(study, headline),
+        "rest": rows(study, others),
+        "differences": differences(study, [*headline, *others]),
+        "runs": [
+            {
+                "method": run.method,
+                "seed": run.seed,
+                "values": [single(run, metric) for metric in headline],
+                "info": _info(run),
+                "files": _files(run, root),
+            }
+            for run in study.runs
+        ],
+        "pictures": pictures(study),
+        "legend": legend(study),
+        "images": [(caption, _data_uri(path)) for caption, path in images.items()],
+        "statements": statements(study),
+        "warnings": warnings(study),
+        "suites": [(suite.name, suite_text(suite)) for suite in suites(study)],
+        "recipe": outline(first.recipe),
+        "environment": environment(study),
+        "command": command,
+    }
+
+
+def _info(run: Run) -> str:
+    parts = []
+    if run.info.get("point"):
+        parts.append(f"at {run.info['point']}")
+    if run.info.get("best_epoch") is not None:
+        parts.append(f"epoch {run.info['best_epoch']} chosen on validation data")
+    if isinstance(run.info.get("parameters"), int):
+        parts.append(f"{run.info['parameters']:,} parameters")
+    return ", ".join(parts)
+
+
+def _files(run: Run, root: Path) -> list[tuple[str, str]]:
+    """Name and relative link of what the run left behind."""
+    folder = run.folder.resolve()
+    names = ["run.json", "train.jsonl", "recipe.json", "env.json", "model.safetensors"]
+    names += [f"eval/{suite}{ending}" for suite in run.suites for ending in (".json", ".samples.csv")]
+    found = []
+    for name in names:
+        if (folder / name).is_file():
+            try:
+                link = os.path.relpath(folder / name, root.resolve())
+            except ValueError:  # another drive: there is no relative way
+                continue
+            # a name may hold what means something in a link: '#', '?', a colon
+            found.append((name.removeprefix("eval/"), "./" + quote(Path(link).as_posix())))
+    return found
+
+
+def _data_uri(path: str | Path) -> str:
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise FeatmaskError(f"cannot read the image {path}: {error.strerror}") from error
+    if not raw.startswith(PNG):
+        raise FeatmaskError(f"expected a PNG file, but {path} is none; save the picture as PNG")
+    return "data:image/png;base64," + base64.b64encode(raw).decode()

@@ -1,0 +1,73 @@
+"""The report as Markdown, for a pull request or a wiki."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from .metric import Metric
+from .notes import caution, environment, outline, statements, suite_text, suites, warnings
+from .rows import differences, rows
+from .tables import Study
+from .verdicts import verdict_lines
+
+
+def markdown(study: Study, command: str, title: str) -> str:
+    """The verdict first, then the tables, then what was run."""
+    first, *more = verdict_lines(study)
+    others = [metric for metric in study.metrics if metric not in study.headline]
+    lines = [f"# {safe(title)}", "", f"**{safe(first)}**", ""]
+    lines += [f"- {safe(line)}" for line in more] + [""] * bool(more)
+    if caution(study):
+        lines += [caution(study), ""]
+    if study.headline:
+        lines += ["## Results", "", *_table(study, study.headline), ""]
+        lines += ["Mean over seeds ± half the 95 % interval (two seeds or more); the best mean is bold.", ""]
+    found = differences(study, study.headline)
+    if found:
+        lines += [f"## Differences to {safe(study.baseline)}", ""]
+        lines += _grid(
+            ["method", "figure", "seeds", "difference", "95 % interval", "sign-flip p", "adjusted p", "verdict"],
+            [[d.method, d.metric, str(d.seeds), d.size, d.interval, d.sign_flip, d.adjusted, d.said] for d in found],
+            left=2,
+        )
+        lines += ["", "Paired over common seeds; percentage points, losses as they are.", ""]
+    if others:
+        lines += ["## The remaining figures", "", *_table(study, others), ""]
+    lines += ["## How to read this", "", *(f"- {safe(line)}" for line in statements(study))]
+    lines += [f"- {safe(line)}." for line in warnings(study)]
+    lines += ["", "## What was run", "", *_code(command), ""]
+    lines += [f"- {safe(suite.name)}: {safe(suite_text(suite))}" for suite in suites(study)]
+    lines += [f"- {safe(key)}: {safe(value)}" for key, value in environment(study).items()]
+    lines += ["", *_code(outline(study.runs[0].recipe)), ""]
+    return "\n".join(lines)
+
+
+def _table(study: Study, metrics: Sequence[Metric]) -> list[str]:
+    head = ["method", "seeds", *(f"{m.title}{' (%)' if m.scale != 1 else ''}" for m in metrics)]
+    body = []
+    for row in rows(study, metrics):
+        fields = [(f"**{field.text}**" if field.best else field.text) + field.mark for field in row.fields]
+        body.append([row.method, str(row.seeds), *fields, row.dropped, row.seconds])
+    return _grid([*head, "dropped (%)", "s / epoch"], body, left=1, ours=range(2, 2 + len(metrics)))
+
+
+def _grid(head: Sequence[str], body: Sequence[Sequence[str]], left: int, ours: range = range(0)) -> list[str]:
+    """A table; cells in ``ours`` hold Markdown of our own, all others are escaped."""
+    rules = ["---"] * left + ["---:"] * (len(head) - left)
+    lines = [[safe(name) for name in head], rules]
+    lines += [[cell if i in ours else safe(cell) for i, cell in enumerate(row)] for row in body]
+    return ["| " + " | ".join(line) + " |" for line in lines]
+
+
+def safe(text: str) -> str:
+    """Text that Markdown shows as it is: no tags, no links, no broken table."""
+    text = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    # an underscore inside a word is no emphasis: most names of methods have one
+    return re.sub(r"([\\`*\[\]|]|(?<!\w)_|_(?!\w))", r"\\\1", text)
+
+
+def _code(text: str) -> list[str]:
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return [fence, text, fence]

@@ -1,0 +1,155 @@
+"""What a reader must know beside the figures: how sure they are, what was run, on what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..results import Suite
+from ..stats import ENOUGH_SEEDS
+from .tables import Study
+
+#: An attack suite without one of these in a figure's name is no strong evaluation.
+STRONG = ("autoattack", "apgd", "square")
+
+
+def caution(study: Study) -> str:
+    """What so few seeds do not allow to conclude; empty where there are enough."""
+    n = study.most_seeds
+    if n >= ENOUGH_SEEDS:
+        return ""
+    seeds = "One training seed" if n == 1 else f"{n} training seeds"
+    return (
+        f"{seeds}: differences here describe these runs and are not evidence about the methods. Another seed could "
+        f"turn them around. A claim needs {ENOUGH_SEEDS} seeds or more."
+    )
+
+
+def statements(study: Study) -> list[str]:
+    """How the figures are to be read."""
+    n = study.most_seeds
+    found = [
+        "Two kinds of chance are kept apart. Intervals over seeds speak of other training seeds on this test set; the "
+        "ranges beside single runs (Wilson, 95 %) speak of other test images for that one model."
+    ]
+    if study.challengers:
+        found.append(
+            f"A verdict needs {ENOUGH_SEEDS} seeds and a 95 % interval of the paired difference that leaves out zero. "
+            f"The sign-flip test, which assumes least, cannot go below p = {2.0 ** (1 - n):.2g} with {n} "
+            f"seed{'s' if n > 1 else ''}."
+        )
+    if study.compared > 1:
+        found.append(
+            f"The first table tests {study.compared} differences. If there were none at all, about "
+            f"{study.compared / 20:.1f} of them would still be called better or worse. † marks those that do not stay "
+            "below 5 % after correction over a whole table (Benjamini and Hochberg)."
+        )
+    if any(metric.kind == "worst" and metric.budget for metric in study.metrics):
+        found.append(
+            "Worst case: an image counts as right only if it is right before and after every attack of that size."
+        )
+    warned = " ".join(warnings(study))
+    attacked = [metric.name.lower() for metric in study.metrics if metric.eps is not None]
+    if attacked and "upper bound" not in warned and not any(s in name for s in STRONG for name in attacked):
+        found.append(
+            "FGSM and PGD alone give an upper bound on robust accuracy: stronger attacks may find more. Such figures "
+            "are not to be set beside AutoAttack figures."
+        )
+    if len(study.challengers) > 0 and any(study.info(method, "dropped_fraction") for method in study.methods):
+        found.append(
+            "At the same nominal p methods drop different shares of the activations; the share shown is measured."
+        )
+    return found
+
+
+def warnings(study: Study) -> list[str]:
+    """What the suites warn of, and what is uneven between the runs; each once."""
+    found = {f"{s.name}: {w}": None for run in study.runs for s in run.suites.values() for w in s.warnings}
+    counts = {method: len(study.runs_of(method)) for method in study.methods}
+    if len(set(counts.values())) > 1:
+        found["Methods have different numbers of runs: " + ", ".join(f"{m} {c}" for m, c in counts.items())] = None
+    if any(run.recipe != study.runs[0].recipe for run in study.runs):
+        found["The runs come from different recipes; the first one's is shown"] = None
+    for suite in suites(study):
+        sizes = {run.suites[suite.name].n for run in study.runs if suite.name in run.suites}
+        if len(sizes) > 1:
+            found[f"{suite.name}: runs were measured on different numbers of samples: {sorted(sizes)}"] = None
+    left = {
+        f"{metric.suite}: {metric.name} of {method}"
+        for (method, metric), cell in study.cells.items()
+        for run in study.runs_of(method)
+        if run.seed not in cell.values and metric.name in _metrics(run.suites.get(metric.suite))
+    }
+    if left:
+        found["Figures that are not finite were left out: " + ", ".join(sorted(left))] = None
+    return list(found)
+
+
+def _metrics(suite: Suite | None) -> dict[str, float]:
+    return {} if suite is None else suite.metrics
+
+
+def suites(study: Study) -> list[Suite]:
+    """The first of each name."""
+    found: dict[str, Suite] = {}
+    for run in study.runs:
+        for suite in run.suites.values():
+            found.setdefault(suite.name, suite)
+    return list(found.values())
+
+
+def suite_text(suite: Suite) -> str:
+    """On what a suite was measured, and with which attacks."""
+    text = f"{suite.n} {suite.split} samples"
+    attacks = suite.settings.get("attacks")
+    rest = {key: value for key, value in suite.settings.items() if key != "attacks" and value is not None}
+    if rest:
+        text += "; " + ", ".join(f"{key} {value}" for key, value in rest.items())
+    if isinstance(attacks, list):
+        text += "; " + "; ".join(_attack(attack) for attack in attacks)
+    return text
+
+
+def _attack(attack: Any) -> str:
+    if not isinstance(attack, Mapping):
+        return str(attack)
+    steps, restarts = attack.get("steps"), attack.get("restarts")
+    # one step is what FGSM is: what a record says about its steps means nothing
+    if attack.get("kind") == "fgsm" or steps is None:
+        return str(attack.get("name", attack))
+    return f"{attack.get('name')} with {steps} steps, {restarts} restart{'' if restarts == 1 else 's'}"
+
+
+def environment(study: Study) -> dict[str, str]:
+    """Versions and machine; where runs differ, every value."""
+    found: dict[str, dict[str, None]] = {}
+    for run in study.runs:
+        for key, value in run.environment.items():
+            found.setdefault(str(key), {})[str(value)] = None
+    return {key: " | ".join(values) for key, values in found.items()}
+
+
+def outline(value: Any, depth: int = 0) -> str:
+    """A nested mapping as indented text, the way its recipe looks."""
+    lines = []
+    for key, inner in value.items():
+        start = "  " * depth + f"{key}:"
+        if isinstance(inner, Mapping) and inner:
+            lines += [start, outline(inner, depth + 1)]
+        elif isinstance(inner, str) and "\n" in inner.strip():
+            lines += [f"{start} |", *("  " * (depth + 1) + line for line in inner.strip().splitlines())]
+        else:
+            lines.append(f"{start} {_scalar(inner)}".rstrip())
+    return "\n".join(lines)
+
+
+def _scalar(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_scalar(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_scalar, value)) + "]"
+    return str(value).strip()

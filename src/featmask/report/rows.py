@@ -1,0 +1,171 @@
+"""Tables as text, the same for the page and the Markdown file, and the CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..results import Run
+from ..stats import ENOUGH_SEEDS, wilson
+from .metric import Metric, half_width, show
+from .tables import Cell, Study
+
+#: A sign beside the words: colour alone tells nobody anything.
+SIGNS = {"better": "▲", "worse": "▼", "no difference shown": "○", "not enough seeds": "·"}
+COLUMNS = [
+    "method", "suite", "metric", "seeds", "mean", "low95", "high95", "difference", "difference_low95",
+    "difference_high95", "bootstrap_low95", "bootstrap_high95", "sign_flip_p", "smallest_p", "t_p", "adjusted_p",
+    "mcnemar_p", "outcome", "values",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Field:
+    """One cell of the first table: mean ± half interval, below it the difference to the baseline."""
+
+    text: str
+    best: bool = False
+    difference: str = ""
+    outcome: str = ""
+    fragile: bool = False
+
+    @property
+    def mark(self) -> str:
+        """What stands behind the difference where better or worse is claimed."""
+        claimed = self.outcome in ("better", "worse")
+        return f" {SIGNS[self.outcome]} {self.outcome}{' †' if self.fragile else ''}" if claimed else ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method's line."""
+
+    method: str
+    seeds: int
+    fields: list[Field]
+    dropped: str
+    seconds: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One method against the baseline on one figure."""
+
+    method: str
+    metric: str
+    seeds: int
+    size: str
+    interval: str
+    sign_flip: str
+    adjusted: str
+    mcnemar: str
+    outcome: str
+    fragile: bool
+
+    @property
+    def said(self) -> str:
+        """The verdict with its sign."""
+        return f"{SIGNS[self.outcome]} {self.outcome}{' †' if self.fragile else ''}"
+
+
+def rows(study: Study, metrics: Sequence[Metric]) -> list[Row]:
+    """A row a method."""
+    found = []
+    for method in study.methods:
+        dropped, seconds = study.info(method, "dropped_fraction"), study.info(method, "seconds_per_epoch")
+        found.append(
+            Row(
+                method,
+                len(study.runs_of(method)),
+                [_field(metric, study.cells.get((method, metric))) for metric in metrics],
+                "–" if dropped is None else f"{100 * dropped:.2f}",
+                "–" if seconds is None else f"{seconds:.1f}",
+            )
+        )
+    return found
+
+
+def _field(metric: Metric, cell: Cell | None) -> Field:
+    if cell is None:
+        return Field("–")
+    half = half_width(cell.interval)
+    text = show(metric, cell.interval.mean) + ("" if half is None else f" ± {show(metric, half)}")
+    if cell.paired is None or cell.verdict is None:
+        return Field(text, cell.best)
+    return Field(text, cell.best, _signed(metric, cell.paired.interval.mean), cell.verdict.outcome, cell.fragile)
+
+
+def differences(study: Study, metrics: Sequence[Metric]) -> list[Difference]:
+    """A row a method and figure, methods together."""
+    found = []
+    for method in study.challengers:
+        for metric in metrics:
+            cell = study.cells.get((method, metric))
+            if cell is None or cell.paired is None or cell.verdict is None:
+                continue
+            mean, low, high = cell.paired.interval
+            few = cell.paired.n < ENOUGH_SEEDS
+            found.append(
+                Difference(
+                    method,
+                    metric.title,
+                    cell.paired.n,
+                    _signed(metric, mean),
+                    "–" if math.isnan(low) else f"{_signed(metric, low)} to {_signed(metric, high)}",
+                    "–" if few else f"{cell.paired.p:.2g}",
+                    "–" if cell.adjusted is None else f"{cell.adjusted:.2g}",
+                    "" if cell.mcnemar is None else f"{cell.mcnemar:.2g}",
+                    cell.verdict.outcome,
+                    cell.fragile,
+                )
+            )
+    return found
+
+
+def single(run: Run, metric: Metric) -> tuple[str, str]:
+    """One run's figure, and the range that other test images would give it: for counted shares alone."""
+    suite = run.suites.get(metric.suite)
+    value = math.nan if suite is None else suite.metrics.get(metric.name, math.nan)
+    if suite is None or not math.isfinite(value):
+        return "–", ""
+    counted = metric.name in ("accuracy", "clean") or metric.eps is not None
+    right = value * suite.n
+    if not counted or suite.n < 1 or not 0 <= round(right) <= suite.n or abs(right - round(right)) > 1e-6 * suite.n:
+        return show(metric, value), ""
+    interval = wilson(round(right), suite.n)
+    return show(metric, value), f"{show(metric, interval.low)} to {show(metric, interval.high)}"
+
+
+def _signed(metric: Metric, value: float) -> str:
+    return f"{value * metric.scale:+.{3 if metric.scale == 1 else 1}f}"
+
+
+def table_csv(study: Study) -> str:
+    """Every figure in full precision; empty where there is none."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for (method, metric), cell in study.cells.items():
+        paired = cell.paired
+        compared: list[str] = [""] * 8
+        if paired is not None:
+            boot = paired.bootstrap or (math.nan, math.nan)
+            compared = [_number(v) for v in (*paired.interval, *boot, paired.p, paired.smallest_p, paired.t_p)]
+        values = " ".join(f"{seed}:{float(value)!r}" for seed, value in cell.values.items())
+        closing = [_number(cell.adjusted), _number(cell.mcnemar), cell.verdict.outcome if cell.verdict else "", values]
+        mean = map(_number, cell.interval)
+        writer.writerow([method, metric.suite, metric.name, len(cell.values), *mean, *compared, *closing])
+    for method in study.methods:
+        for key in ("dropped_fraction", "seconds_per_epoch"):
+            value = study.info(method, key)
+            if value is not None:
+                line = [method, "training", key, len(study.runs_of(method)), _number(value)]
+                writer.writerow(line + [""] * (len(COLUMNS) - len(line)))
+    return buffer.getvalue()
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else repr(float(value))

@@ -1,0 +1,84 @@
+"""A matplotlib figure as inline SVG: text stays text, colours follow the page, bytes repeat for the same input."""
+
+from __future__ import annotations
+
+import html
+import io
+import re
+from typing import Any
+
+#: Okabe and Ito's palette, safe for colour-blind readers; black is left to the page's own colour.
+PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
+#: A marker a method, and the same sign in the page's legend: never told apart by colour alone. U+FE0E: no emoji.
+MARKERS = {"o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼", "P": "✚\ufe0e", "X": "✖\ufe0e"}
+#: Stands for the page's text colour while matplotlib draws.
+INK = "#010203"
+STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "featmask",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "text.usetex": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.unicode_minus": True,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.7,
+}
+#: CSS pixels a point of the figure at most, so that text is never larger than the page's.
+LARGEST = 1.2
+
+
+def look(number: int) -> tuple[str, str]:
+    """Colour and marker of the n-th method; 49 pairs before one comes twice."""
+    markers = list(MARKERS)
+    return PALETTE[number % len(PALETTE)], markers[(number + number // len(PALETTE)) % len(markers)]
+
+
+def plain(text: str, longest: int = 26) -> str:
+    """A name that matplotlib takes as it is, cut where it would push the axes aside."""
+    cut = text if len(text) <= longest else text[: longest - 1] + "…"
+    return " ".join(cut.split()).replace("$", r"\$")  # between dollars stands mathematics
+
+
+def to_svg(figure: Any, prefix: str, label: str) -> str:
+    """Draw ``figure`` for a page that holds several of them.
+
+    Args:
+        figure: drawn under ``STYLE``.
+        prefix: makes the ids unique on the page.
+        label: says what is to be seen, for those who hear the page.
+    """
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue()
+    text = text[text.index("<svg") :].strip()
+    # the style element would apply to the whole page
+    text = re.sub(r"<(metadata|style)\b.*?</\1>|<!--.*?-->", "", text, flags=re.DOTALL)
+    used = set(re.findall(r"(?:url\(|href=\")#([^)\"]+)", text))
+    # tags alone: what a method is called stays as it is
+    text = re.sub(r"<[^>]+>", lambda tag: _tag(tag[0], prefix, used), text)
+    text = re.sub(r"\n\s*(?=\n|<)", "\n", text)
+    width, height = re.findall(r"[\d.]+", re.search(r'viewBox="([^"]+)"', text)[1])[2:]  # type: ignore[index]
+    said = html.escape(label)
+    opening = (
+        f'<svg role="img" aria-label="{said}" viewBox="0 0 {width} {height}" stroke-linejoin="round" '
+        f'style="max-width:{LARGEST * float(width):.0f}px"><title>{said}</title>'
+    )
+    return opening + text[text.index(">") + 1 :]
+
+
+def _tag(tag: str, prefix: str, used: set[str]) -> str:
+    tag = re.sub(r' id="([^"]+)"', lambda m: f' id="{prefix}-{m[1]}"' if m[1] in used else "", tag)
+    tag = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", tag)
+    tag = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{prefix}-\1"', tag)
+    # the page's own font; the size stays
+    tag = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", tag)
+    tag = tag.replace(INK, "currentColor")
+    for number, colour in enumerate(PALETTE):  # the page has lighter ones for dark mode
+        tag = tag.replace(colour, f"var(--c{number})")
+    return tag

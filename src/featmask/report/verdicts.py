@@ -1,0 +1,87 @@
+"""The first thing a reader sees: what can be said, in plain sentences, and no more than that."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from ..stats import ENOUGH_SEEDS
+from .tables import Cell, Metric, Study
+
+#: The method that this package is about: where it was run, the first sentence is about it.
+SUBJECT = "lfm"
+
+
+def primary_metrics(study: Study) -> list[Metric]:
+    """Accuracy, and the worst case in the middle of the attacks' range; without these, the first headline figure."""
+    accuracy = [metric for metric in study.metrics if metric.name == "accuracy"][:1]
+    attacked = [metric for metric in study.metrics if metric.kind == "worst" and metric.eps is not None]
+    # the smallest budgets leave all standing, the largest nothing
+    attacked = sorted(attacked, key=lambda metric: metric.eps or 0)[len(attacked) // 2 :][:1]
+    return accuracy + attacked or study.headline[:1]
+
+
+def verdict_lines(study: Study) -> list[str]:
+    """The subject (or the only challenger) in plain words, then its figures, then a line a figure on all others.
+
+    Every outcome is the verdict of ``stats.verdict``; a claim that the number of comparisons could explain says so.
+    """
+    if not study.challengers:
+        return [f"One method ({study.baseline}): there is nothing to compare it with."]
+    metrics = primary_metrics(study)
+    first = [m for m in study.challengers if m == SUBJECT or len(study.challengers) == 1]
+    rest = [m for m in study.challengers if m not in first]
+    lines = [line for method in first for line in _subject(study, method, metrics)]
+    lines += [line for metric in metrics if rest and (line := _overview(study, metric, rest))]
+    return lines or ["No figure was measured on common seeds: nothing can be compared."]
+
+
+def _subject(study: Study, method: str, metrics: Sequence[Metric]) -> list[str]:
+    """What can be said about one method, and the figures behind it."""
+    found = [(metric, cell) for metric in metrics if (cell := study.cells.get((method, metric))) and cell.paired]
+    if not found:
+        return []
+    parts = []
+    for outcome, group in groupby(found, key=lambda pair: _outcome(pair[1])):
+        joint = " or " if outcome == "no difference shown" else " and "
+        parts.append(f"{_in_words(outcome)} on {joint.join(_named(study, *pair) for pair in group)}")
+    seeds = min(cell.paired.n for _, cell in found if cell.paired)
+    number = f"{seeds} seed{'s' if seeds > 1 else ''}"
+    closing = f"{number}; a claim needs {ENOUGH_SEEDS}" if seeds < ENOUGH_SEEDS else number
+    sizes = "; ".join(f"{metric.words} {_size(metric, cell)}" for metric, cell in found)
+    return [f"{method} against {study.baseline}: {', '.join(parts)} ({closing}).", f"{sizes[:1].upper()}{sizes[1:]}."]
+
+
+def _in_words(outcome: str) -> str:
+    return "not enough seeds for a claim" if outcome == "not enough seeds" else outcome
+
+
+def _named(study: Study, metric: Metric, cell: Cell) -> str:
+    chance = f" (though not after correction for {study.compared} comparisons)"
+    return metric.words + (chance if cell.fragile else "")
+
+
+def _overview(study: Study, metric: Metric, methods: Sequence[str]) -> str:
+    """One figure of many methods: claims first, each with its interval."""
+    parts = []
+    for outcome in ("better", "worse", "no difference shown", "not enough seeds"):
+        cells = {m: c for m in methods if (c := study.cells.get((m, metric))) and c.paired and _outcome(c) == outcome}
+        sizes = [f"{m}{' †' * c.fragile} ({_size(metric, c, short=not c.claimed)})" for m, c in cells.items()]
+        parts += [f"{_in_words(outcome)}: {', '.join(sizes)}"] if sizes else []
+    text = f"{metric.words} against {study.baseline}: {'; '.join(parts)}."
+    return text[:1].upper() + text[1:] if parts else ""
+
+
+def _outcome(cell: Cell) -> str:
+    return cell.verdict.outcome if cell.verdict else ""
+
+
+def _size(metric: Metric, cell: Cell, short: bool = False) -> str:
+    """A difference for people; with its interval where seeds allow one."""
+    assert cell.paired is not None
+    places = 1 if metric.scale != 1 else 3
+    mean, low, high = (f"{value * metric.scale:+.{places}f}" for value in cell.paired.interval)
+    points = " points" if metric.scale != 1 else ""
+    if short or cell.paired.n < ENOUGH_SEEDS:
+        return f"{mean}{points}"
+    return f"{mean}{points}, 95 % interval {low} to {high}"
