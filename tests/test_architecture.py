@@ -62,15 +62,21 @@ def run(code: str) -> str:
     return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
 
 
-def test_the_core_imports_torch_and_numpy_alone():
-    code = """
+REFUSE = """
 import sys
-blocked = ("torchvision", "timm", "accelerate", "pydantic", "yaml", "sklearn", "rich", "matplotlib", "scipy")
 class Refuse:
     def find_spec(self, name, path=None, target=None):
         if name.split(".")[0] in blocked:
             raise ModuleNotFoundError(name, name=name)
 sys.meta_path.insert(0, Refuse())
+"""
+
+
+def test_the_core_imports_torch_and_numpy_alone():
+    blocked = ("torchvision", "timm", "accelerate", "pydantic", "yaml", "sklearn", "rich", "matplotlib", "scipy")
+    code = f"""
+blocked = {blocked}
+{REFUSE}
 import torch, featmask as fm
 model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU())
 fm.attach(model, fm.LocalFeatureMasking(1.0))
@@ -84,6 +90,19 @@ except fm.FeatmaskError as error:
         "torch.Size([2, 8, 14, 14])",
         "this needs the package 'torchvision', which is not installed; install it with: pip install 'featmask[train]'",
     ]
+
+
+def test_training_needs_no_pictures_and_a_comparison_says_so_before_it_starts():
+    code = f"""
+blocked = ("matplotlib", "jinja2")
+{REFUSE}
+import featmask.terminal, featmask.experiment, featmask.errors
+try:
+    import featmask.comparison
+except featmask.errors.MissingExtraError as error:
+    print(error)
+"""
+    assert run(code).strip().endswith("install it with: pip install 'featmask[report]'")
 
 
 def test_help_does_not_load_torch():

@@ -6,15 +6,20 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
+from .data import Splits
 from .errors import FeatmaskError
 from .experiment import is_finished, load_data, measure_run, run_folder, study_folder, train_run
 from .family import FAMILY, member
 from .masks import save_masks
 from .recipe import Recipe, read_recipe
+from .report import write_report
 from .results import Run, read_run
 
 __all__ = ["Comparison", "compare"]
+
+MASKS_CAPTION = "What each method hides: one channel of the feature maps of real images"
 
 
 @dataclass(frozen=True)
@@ -64,7 +69,38 @@ def compare(
         recipe = read_recipe(recipe, overrides)
     elif overrides:
         raise FeatmaskError("overrides are applied while a recipe is read; give its path, not the recipe itself")
-    chosen = list(methods) if methods is not None else list(recipe.methods)
+    plan = _plan(recipe, methods, recipe.seeds if seeds is None else seeds, Path(out))
+    folder = study_folder(Path(out), recipe)
+    masks = folder / "masks.png"
+    waiting = [run for run in plan if not is_finished(recipe, run.folder)]
+    splits = load_data(recipe) if waiting or not masks.is_file() else None
+    failed = _execute(recipe, plan, waiting, splits, device) if splits is not None else {}
+    runs = [read_run(run.folder) for run in plan if is_finished(recipe, run.folder)]
+    if not runs:
+        raise FeatmaskError("no run could be finished:\n" + "\n".join(f"  {run}: {why}" for run, why in failed.items()))
+    names = dict.fromkeys(run.method for run in runs)
+    if splits is not None:
+        save_masks(recipe, splits, masks, methods=[name for name in names if recipe.method(name).layer != "none"])
+    images = {MASKS_CAPTION: masks} if masks.is_file() else {}
+    report = write_report(folder, runs, command=command or "featmask.compare(...)", images=images)
+    return Comparison(folder, runs, report, failed)
+
+
+class _Planned(NamedTuple):
+    method: str
+    seed: int
+    folder: Path
+
+    def __str__(self) -> str:
+        return f"{self.method}, seed {self.seed}"
+
+
+def _plan(recipe: Recipe, methods: Sequence[str] | None, seeds: int | Iterable[int], out: Path) -> list[_Planned]:
+    """The runs, methods first; the recipe's own order unless asked for another."""
+    chosen = list(recipe.methods if methods is None else methods)
+    numbers = list(range(seeds) if isinstance(seeds, int) else seeds)
+    if not chosen or not numbers:
+        raise FeatmaskError("a comparison needs at least one method and one seed")
     for name in chosen:
         if name not in recipe.methods and name not in FAMILY:
             raise FeatmaskError(
@@ -72,51 +108,27 @@ def compare(
                 f"the family has {', '.join(FAMILY)}"
             )
         member(recipe.method(name).layer or name)
-    numbers = (
-        list(range(recipe.seeds if seeds is None else seeds))
-        if seeds is None or isinstance(seeds, int)
-        else list(seeds)
-    )
-    if not chosen or not numbers:
-        raise FeatmaskError("a comparison needs at least one method and one seed")
-    out = Path(out)
-    plan = [(name, seed, run_folder(out, recipe, name, seed)) for seed in numbers for name in chosen]
-    folder = study_folder(out, recipe)
-    failed: dict[str, str] = {}
-    open_runs = [entry for entry in plan if not is_finished(recipe, entry[2])]
-    splits = load_data(recipe) if open_runs or not (folder / "masks.png").is_file() else None
-    for number, (name, seed, path) in enumerate(plan, start=1):
-        title = f"[{number}/{len(plan)}] {name}, seed {seed}"
-        if (name, seed, path) not in open_runs:
+    return [_Planned(name, seed, run_folder(out, recipe, name, seed)) for name in chosen for seed in numbers]
+
+
+def _execute(
+    recipe: Recipe, plan: Sequence[_Planned], waiting: Sequence[_Planned], splits: Splits, device: str
+) -> dict[str, str]:
+    """Run what is waiting, one seed of every method before the next seed; give the failures."""
+    failed = {}
+    for number, run in enumerate(sorted(plan, key=lambda run: run.seed), start=1):
+        title = f"[{number}/{len(plan)}] {run}"
+        if run not in waiting:
             _say(f"{title}: finished before")
             continue
-        assert splits is not None
         _say(title)
         try:
-            train_run(recipe, name, seed, path, splits, device)
-            measure_run(recipe, path, splits, device)
+            train_run(recipe, run.method, run.seed, run.folder, splits, device)
+            measure_run(recipe, run.folder, splits, device)
         except FeatmaskError as error:
-            failed[f"{name}, seed {seed}"] = str(error)
+            failed[str(run)] = str(error)
             _say(f"{title} failed: {error}")
-    finished = {(name, seed): path for name, seed, path in plan if is_finished(recipe, path)}
-    runs = [read_run(finished[name, seed]) for name in chosen for seed in numbers if (name, seed) in finished]
-    if not runs:
-        raise FeatmaskError("no run could be finished:\n" + "\n".join(f"  {run}: {why}" for run, why in failed.items()))
-    images = {}
-    if splits is not None:
-        drawn = list(dict.fromkeys(run.method for run in runs))
-        save_masks(
-            recipe,
-            splits,
-            folder / "masks.png",
-            methods=[name for name in drawn if recipe.method(name).layer != "none"],
-        )
-    if (folder / "masks.png").is_file():
-        images["What each method hides: one channel of the feature maps of real images"] = folder / "masks.png"
-    from .report import write_report
-
-    report = write_report(folder, runs, command=command or "featmask.compare(...)", images=images)
-    return Comparison(folder, runs, report, failed)
+    return failed
 
 
 def _say(text: str) -> None:

@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 
 from .report.tables import PLAIN, aggregate, half_width, show
-from .report.write import verdict_lines
+from .report.verdicts import verdict_lines
 from .results import Run, Suite
 
 

@@ -1,5 +1,23 @@
 """From runs on disk to pages that a person reads. Nothing here imports torch."""
 
-from .write import write_report
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import require
+
+if TYPE_CHECKING:
+    from .write import write_report
 
 __all__ = ["write_report"]
+
+
+def __getattr__(name: str) -> Any:
+    # tables are printed on terminals that have no use for pictures: their libraries are asked for where they are used
+    if name != "write_report":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    require("matplotlib", "report")
+    require("jinja2", "report")
+    from .write import write_report
+
+    return write_report
