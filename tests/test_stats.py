@@ -7,6 +7,7 @@ from math import comb, sqrt
 
 import numpy as np
 import pytest
+from scipy.stats import binom, ttest_rel
 
 from featmask.errors import FeatmaskError
 from featmask.stats import benjamini_hochberg, mcnemar, mean_interval, paired_difference, verdict, wilson
@@ -24,6 +25,16 @@ def test_wilson_equals_its_formula():
         wilson(1, 0)
 
 
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.5, 0.83, 0.95])
+def test_wilson_covers_as_often_as_it_says(share):
+    """Exactly, by summing over every outcome of 656 samples; the interval is discrete, hence the margin."""
+    n = 656
+    covered = sum(
+        binom.pmf(k, n, share) for k in range(n + 1) if (i := wilson(k, n)).low <= share <= i.high
+    )  # fmt: skip
+    assert covered == pytest.approx(0.95, abs=0.015)
+
+
 def test_mean_interval_by_hand():
     # t with 2 degrees of freedom at 97.5 %: 4.302653; standard deviation of 1, 2, 3 is 1
     interval = mean_interval([1, 2, 3])
@@ -33,6 +44,11 @@ def test_mean_interval_by_hand():
     assert np.isnan(alone.low)
     with pytest.raises(FeatmaskError, match="no values"):
         mean_interval([])
+    # a verdict on NaN would be 'worse'
+    with pytest.raises(FeatmaskError, match="finite"):
+        mean_interval([0.5, float("nan")])
+    with pytest.raises(FeatmaskError, match="finite"):
+        paired_difference([float("inf")] * 5, [0.5] * 5)
 
 
 def test_intervals_cover_as_often_as_they_say():
@@ -52,6 +68,17 @@ def test_sign_flips_by_brute_force(n):
     assert found.p == pytest.approx(np.mean(flips))
     assert found.smallest_p == min(1, 2 / 2**n)
     assert found.p >= found.smallest_p - 1e-12
+
+
+def test_paired_t_test_equals_scipys_and_agrees_with_the_interval():
+    rng = np.random.default_rng(5)
+    for a, b in rng.normal(0.4, 1, (50, 2, 6)):
+        found = paired_difference(a, b)
+        assert found.t_p == pytest.approx(ttest_rel(a, b).pvalue)
+        assert (found.t_p < 0.05) == (not found.interval.low <= 0 <= found.interval.high)
+    assert np.isnan(paired_difference([1], [0]).t_p)
+    assert paired_difference([1, 1, 1], [1, 1, 1]).t_p == 1
+    assert paired_difference([2, 2, 2], [1, 1, 1]).t_p == 0
 
 
 def test_many_pairs_are_sampled_and_agree_with_the_exact_test():
@@ -76,6 +103,24 @@ def test_false_alarms_of_the_verdict():
         assert (outcome in ("better", "worse")) == outside
 
 
+def test_correction_keeps_false_alarms_of_a_whole_table():
+    """21 figures without any difference: a claim after correction in 5 % of 600 tables; false-alarm rate 1e-4."""
+    rng = np.random.default_rng(4)
+    alone = corrected = 0
+    for table in rng.normal(0, 1, (600, 21, 5)):
+        p = [2 * _t_tail(row) for row in table]
+        alone += min(p) < 0.05
+        corrected += min(benjamini_hochberg(p)) < 0.05
+    assert abs(corrected - 30) < 3.9 * sqrt(600 * 0.05 * 0.95)
+    assert alone > 300  # without it, more than half of such tables make a claim
+
+
+def _t_tail(values: np.ndarray) -> float:
+    from scipy.stats import t
+
+    return float(t.sf(abs(values.mean()) / (values.std(ddof=1) / sqrt(len(values))), len(values) - 1))
+
+
 def test_bootstrap_is_near_the_normal_interval_for_many_pairs():
     values = np.random.default_rng(3).normal(1, 1, 400)
     found = paired_difference(values, np.zeros(400))
@@ -98,6 +143,8 @@ def test_mcnemar_by_hand():
 def test_benjamini_hochberg_by_hand():
     assert benjamini_hochberg([0.01, 0.04, 0.03, 0.5]) == pytest.approx([0.04, 0.16 / 3, 0.16 / 3, 0.5])
     assert benjamini_hochberg([]) == []
+    with pytest.raises(FeatmaskError, match=r"\[0, 1\]"):
+        benjamini_hochberg([0.1, float("nan")])
 
 
 def test_words():

@@ -57,7 +57,8 @@ def _context(study: Study, root: Path, command: str, title: str, images: Mapping
         "others": others,
         "main": rows(study, headline),
         "rest": rows(study, others),
-        "differences": differences(study, [*headline, *others]),
+        "differences": differences(study, headline),
+        "other_differences": differences(study, others),
         "runs": [
             {
                 "method": run.method,

@@ -96,6 +96,12 @@ def show(metric: Metric, value: float | None) -> str:
     return f"{value:.3f}" if metric.scale == 1 else f"{100 * value:.1f}"
 
 
+def signed(metric: Metric, value: float) -> str:
+    """A difference for people, in points; a zero has no sign."""
+    text = f"{value * metric.scale:+.{3 if metric.scale == 1 else 1}f}"
+    return text if float(text) else text[1:]
+
+
 def half_width(interval: Interval) -> float | None:
     """Half the interval's width; None for one seed."""
     return None if math.isnan(interval.low) else (interval.high - interval.low) / 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,18 +76,15 @@ def warnings(study: Study) -> list[str]:
         if len(sizes) > 1:
             found[f"{suite.name}: runs were measured on different numbers of samples: {sorted(sizes)}"] = None
     left = {
-        f"{metric.suite}: {metric.name} of {method}"
-        for (method, metric), cell in study.cells.items()
-        for run in study.runs_of(method)
-        if run.seed not in cell.values and metric.name in _metrics(run.suites.get(metric.suite))
+        f"{suite.name}: {name} of {run.method}"
+        for run in study.runs
+        for suite in run.suites.values()
+        for name, value in suite.metrics.items()
+        if not math.isfinite(value)
     }
     if left:
         found["Figures that are not finite were left out: " + ", ".join(sorted(left))] = None
     return list(found)
-
-
-def _metrics(suite: Suite | None) -> dict[str, float]:
-    return {} if suite is None else suite.metrics
 
 
 def suites(study: Study) -> list[Suite]:

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from .metric import Metric
 from .svg import INK, MARKERS, STYLE, look, plain, to_svg
-from .tables import Study
+from .tables import Study, sampling
 
 #: Key in the training log, title, factor.
 CURVES = (
@@ -30,7 +30,6 @@ class Pictures:
     title: str
     caption: str
     panels: list[str]
-    wide: bool = False
 
 
 def legend(study: Study) -> list[tuple[str, int, str]]:
@@ -43,13 +42,20 @@ def pictures(study: Study) -> list[Pictures]:
     seeds = "Each mark is a training run"
     if study.most_seeds > 1:
         seeds += ", the upright bar the mean, the band its 95 % interval over seeds"
+    else:
+        seeds += ", the thin line the range that other test samples would give that one model (Wilson, 95 %)"
     dots = [_draw(_dots, study, f"dots{i}", metric) for i, metric in enumerate(study.headline)]
     found = [Pictures("Every run", f"{seeds}.", dots)]
     attacked, kind = _attacked(study)
     if attacked:
         thin = " Thin lines are runs, thick ones their means." if study.most_seeds > 1 else ""
         text = f"{kind} accuracy against the size of the perturbation; 0 is the same images, not attacked.{thin}"
-        found.append(Pictures("Under attack", text, [_draw(_eps_curve, study, "eps", attacked)], wide=True))
+        panels = [_draw(_eps_curve, study, "eps", attacked)]
+        if study.challengers:
+            panels.append(_draw(_eps_difference, study, "epsdiff", attacked))
+            text += f" Beside it the difference to {study.baseline}"
+            text += ", with the 95 % interval over common seeds." if study.most_seeds > 1 else "."
+        found.append(Pictures("Under attack", text, panels))
     curves = [c for c in CURVES if any(_finite(line.get(c[0])) for run in study.runs for line in run.epochs)]
     if curves:
         panels = [_draw(_curve, study, f"train{i}", curve) for i, curve in enumerate(curves)]
@@ -61,7 +67,7 @@ def pictures(study: Study) -> list[Pictures]:
             "Share of the activations that each method overwrites or zeroes in training, measured: at the same "
             "nominal p methods differ in it, so strengths are compared by it."
         )
-        found.append(Pictures("How much is dropped", text, [_draw(_bars, study, "dropped", shares)], wide=True))
+        found.append(Pictures("How much is dropped", text, [_draw(_bars, study, "dropped", shares)]))
     return [group for group in found if group.panels]
 
 
@@ -101,10 +107,16 @@ def _dots(make: Any, study: Study, metric: Metric) -> tuple[Any, str]:
         ax.plot(values, [place] * len(values), marker, color=colour, ms=5.5, alpha=0.8, mew=0)
         if len(values) > 1:
             ax.plot([mean], [place], "|", color=INK, ms=13, mew=1.7)
+        elif study.most_seeds == 1 and (extent := sampling(study.runs_of(method)[0], metric)) is not None:
+            ax.plot([v * metric.scale for v in extent[1:]], [place, place], color=colour, lw=1.1)
     ax.set_title(metric.title, fontsize=10.5, loc="left", fontweight="bold")
     arrow = "lower is better" if metric.lower_is_better else "higher is better"
     ax.set_xlabel(f"{'%, ' if metric.scale != 1 else ''}{arrow}", fontsize=9)
-    ax.margins(x=0.1)
+    ax.margins(x=0.08)
+    # a hair's breadth must not look like a gulf
+    low, high = ax.get_xlim()
+    short = max(0.0, (4.0 if metric.scale != 1 else 0.1) - (high - low))
+    ax.set_xlim(low - short / 2, high + short / 2)
     ax.locator_params(axis="x", nbins=6)
     return figure, f"{metric.title}: every run of every method; the figures are in the tables"
 
@@ -125,7 +137,7 @@ def _attacked(study: Study) -> tuple[list[tuple[float, Metric]], str]:
 
 
 def _eps_curve(make: Any, study: Study, points: list[tuple[float, Metric]]) -> tuple[Any, str]:
-    figure = make(figsize=(5.6, 3.3))
+    figure = make(figsize=(PANEL, 3.0))
     ax = figure.subplots()
     for place, method in enumerate(study.methods):
         colour, marker = look(place)
@@ -136,12 +148,36 @@ def _eps_curve(make: Any, study: Study, points: list[tuple[float, Metric]]) -> t
         if cells:
             means = [(eps, 100 * cell.interval.mean) for eps, cell in cells]
             ax.plot(*zip(*means, strict=True), color=colour, marker=marker, lw=1.8, ms=5.5)
-    ax.set_xlabel("eps in 1/255 of the pixel range")
-    ax.set_ylabel("accuracy, %")
+    ax.set_xlabel("eps in 1/255 of the pixel range", fontsize=9)
     ax.set_ylim(-2, 102)
     ax.set_xlim(left=-0.02 * points[-1][0])
     ax.grid(color=INK, alpha=0.12, lw=0.6)
+    ax.set_title("Accuracy, %", fontsize=10.5, loc="left", fontweight="bold")
     return figure, "Accuracy against the size of the perturbation, a line a method"
+
+
+def _eps_difference(make: Any, study: Study, points: list[tuple[float, Metric]]) -> tuple[Any, str]:
+    figure = make(figsize=(PANEL, 3.0))
+    ax = figure.subplots()
+    ax.axhline(0, color=INK, lw=1)
+    step = points[-1][0] * 0.012  # side by side, or bars would hide each other
+    for place, method in enumerate(study.methods):
+        colour, marker = look(place)
+        for eps, metric in points:
+            cell = study.cells.get((method, metric))
+            if cell is None or cell.paired is None:
+                continue
+            mean, low, high = (100 * v for v in cell.paired.interval)
+            x = eps + step * (place - len(study.methods) / 2)
+            if not math.isnan(low):
+                ax.plot([x, x], [low, high], color=colour, lw=1.6, alpha=0.6)
+            ax.plot([x], [mean], marker, color=colour, ms=5.5, mew=0)
+    reach = max(2.0, *map(abs, ax.get_ylim()))
+    ax.set_ylim(-reach, reach)
+    ax.set_xlabel("eps in 1/255 of the pixel range", fontsize=9)
+    ax.set_title(f"Difference to {plain(study.baseline)}, points", fontsize=10.5, loc="left", fontweight="bold")
+    ax.grid(axis="y", color=INK, alpha=0.12, lw=0.6)
+    return figure, f"Difference to {study.baseline} in accuracy at each size of the perturbation"
 
 
 def _curve(make: Any, study: Study, curve: tuple[str, str, float]) -> tuple[Any, str]:
@@ -170,7 +206,7 @@ def _curve(make: Any, study: Study, curve: tuple[str, str, float]) -> tuple[Any,
 
 
 def _bars(make: Any, study: Study, shares: dict[str, float | None]) -> tuple[Any, str]:
-    figure = make(figsize=(5.6, _size(study)[1]))
+    figure = make(figsize=_size(study))
     ax = _rows(figure, study)
     for place, method in enumerate(study.methods):
         share = shares[method]

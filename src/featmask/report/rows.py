@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..results import Run
-from ..stats import ENOUGH_SEEDS, wilson
-from .metric import Metric, half_width, show
-from .tables import Cell, Study
+from ..stats import ENOUGH_SEEDS
+from .metric import Metric, half_width, show, signed
+from .tables import Cell, Study, sampling
 
 #: A sign beside the words: colour alone tells nobody anything.
 SIGNS = {"better": "▲", "worse": "▼", "no difference shown": "○", "not enough seeds": "·"}
@@ -95,7 +95,7 @@ def _field(metric: Metric, cell: Cell | None) -> Field:
     text = show(metric, cell.interval.mean) + ("" if half is None else f" ± {show(metric, half)}")
     if cell.paired is None or cell.verdict is None:
         return Field(text, cell.best)
-    return Field(text, cell.best, _signed(metric, cell.paired.interval.mean), cell.verdict.outcome, cell.fragile)
+    return Field(text, cell.best, signed(metric, cell.paired.interval.mean), cell.verdict.outcome, cell.fragile)
 
 
 def differences(study: Study, metrics: Sequence[Metric]) -> list[Difference]:
@@ -113,8 +113,8 @@ def differences(study: Study, metrics: Sequence[Metric]) -> list[Difference]:
                     method,
                     metric.title,
                     cell.paired.n,
-                    _signed(metric, mean),
-                    "–" if math.isnan(low) else f"{_signed(metric, low)} to {_signed(metric, high)}",
+                    signed(metric, mean),
+                    "–" if math.isnan(low) else f"{signed(metric, low)} to {signed(metric, high)}",
                     "–" if few else f"{cell.paired.p:.2g}",
                     "–" if cell.adjusted is None else f"{cell.adjusted:.2g}",
                     "" if cell.mcnemar is None else f"{cell.mcnemar:.2g}",
@@ -126,21 +126,11 @@ def differences(study: Study, metrics: Sequence[Metric]) -> list[Difference]:
 
 
 def single(run: Run, metric: Metric) -> tuple[str, str]:
-    """One run's figure, and the range that other test images would give it: for counted shares alone."""
+    """One run's figure, and the range that other test samples would give it."""
     suite = run.suites.get(metric.suite)
-    value = math.nan if suite is None else suite.metrics.get(metric.name, math.nan)
-    if suite is None or not math.isfinite(value):
-        return "–", ""
-    counted = metric.name in ("accuracy", "clean") or metric.eps is not None
-    right = value * suite.n
-    if not counted or suite.n < 1 or not 0 <= round(right) <= suite.n or abs(right - round(right)) > 1e-6 * suite.n:
-        return show(metric, value), ""
-    interval = wilson(round(right), suite.n)
-    return show(metric, value), f"{show(metric, interval.low)} to {show(metric, interval.high)}"
-
-
-def _signed(metric: Metric, value: float) -> str:
-    return f"{value * metric.scale:+.{3 if metric.scale == 1 else 1}f}"
+    interval = sampling(run, metric)
+    extent = "" if interval is None else f"{show(metric, interval.low)} to {show(metric, interval.high)}"
+    return show(metric, None if suite is None else suite.metrics.get(metric.name)), extent
 
 
 def table_csv(study: Study) -> str:

@@ -39,10 +39,12 @@ def look(number: int) -> tuple[str, str]:
     return PALETTE[number % len(PALETTE)], markers[(number + number // len(PALETTE)) % len(markers)]
 
 
-def plain(text: str, longest: int = 26) -> str:
-    """A name that matplotlib takes as it is, cut where it would push the axes aside."""
-    cut = text if len(text) <= longest else text[: longest - 1] + "…"
-    return " ".join(cut.split()).replace("$", r"\$")  # between dollars stands mathematics
+def plain(text: str, longest: int = 22) -> str:
+    """A name that matplotlib takes as it is, cut in the middle where it would push the axes aside."""
+    text = " ".join(text.split())
+    head = longest * 2 // 5
+    cut = text if len(text) <= longest else f"{text[:head]}…{text[head + 1 - longest :]}"
+    return cut.replace("$", r"\$")  # between dollars stands mathematics
 
 
 def to_svg(figure: Any, prefix: str, label: str) -> str:

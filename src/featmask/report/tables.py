@@ -19,10 +19,11 @@ from ..stats import (
     mean_interval,
     paired_difference,
     verdict,
+    wilson,
 )
 from .metric import PLAIN, Metric, half_width, show
 
-__all__ = ["PLAIN", "Cell", "Metric", "Study", "aggregate", "half_width", "show"]
+__all__ = ["PLAIN", "Cell", "Metric", "Study", "aggregate", "half_width", "sampling", "show"]
 
 
 #: Where no figure is a known headline, the first table shows so many.
@@ -182,3 +183,18 @@ def _mcnemar(study: Study, method: str, metric: Metric, seed: int) -> float | No
     if any(column not in samples for samples in pair) or list(pair[0]["index"]) != list(pair[1]["index"]):
         return None
     return mcnemar(pair[0][column], pair[1][column])
+
+
+def sampling(run: Run, metric: Metric) -> Interval | None:
+    """The range that other test samples would give this one model (Wilson); None for what is no counted share."""
+    suite = run.suites.get(metric.suite)
+    value = math.nan if suite is None else suite.metrics.get(metric.name, math.nan)
+    if (
+        suite is None
+        or not math.isfinite(value)
+        or not (metric.name in ("accuracy", "clean") or metric.eps is not None)
+    ):
+        return None
+    right = round(value * suite.n)
+    counted = suite.n > 0 and 0 <= right <= suite.n and abs(value * suite.n - right) < 1e-6 * suite.n
+    return wilson(right, suite.n) if counted else None

@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from ..stats import ENOUGH_SEEDS
-from .tables import Cell, Metric, Study
+from .metric import Metric, signed
+from .tables import Cell, Study
 
 #: The method that this package is about: where it was run, the first sentence is about it.
 SUBJECT = "lfm"
+#: More methods of the same outcome are counted, not named: the tables have them.
+NAMED = 5
 
 
 def primary_metrics(study: Study) -> list[Metric]:
@@ -63,25 +66,35 @@ def _named(study: Study, metric: Metric, cell: Cell) -> str:
 
 def _overview(study: Study, metric: Metric, methods: Sequence[str]) -> str:
     """One figure of many methods: claims first, each with its interval."""
+    cells = {m: cell for m in methods if (cell := study.cells.get((m, metric))) and cell.paired}
     parts = []
-    for outcome in ("better", "worse", "no difference shown", "not enough seeds"):
-        cells = {m: c for m in methods if (c := study.cells.get((m, metric))) and c.paired and _outcome(c) == outcome}
-        sizes = [f"{m}{' †' * c.fragile} ({_size(metric, c, short=not c.claimed)})" for m, c in cells.items()]
-        parts += [f"{_in_words(outcome)}: {', '.join(sizes)}"] if sizes else []
-    text = f"{metric.words} against {study.baseline}: {'; '.join(parts)}."
-    return text[:1].upper() + text[1:] if parts else ""
+    for outcome in ("better", "worse"):
+        said = [(m, cell) for m, cell in cells.items() if _outcome(cell) == outcome]
+        parts += [f"{m} {outcome}{' †' if cell.fragile else ''} ({_size(metric, cell)})" for m, cell in said]
+    for outcome in ("no difference shown", "not enough seeds"):
+        group = {m: cell.paired.interval.mean for m, cell in cells.items() if _outcome(cell) == outcome and cell.paired}
+        if len(group) > NAMED:
+            extent = f"{signed(metric, min(group.values()))} to {signed(metric, max(group.values()))}"
+            parts.append(f"{_in_words(outcome)} for {len(group)} methods ({extent}{_points(metric)})")
+        elif group:
+            each = ", ".join(f"{m} ({signed(metric, mean)}{_points(metric)})" for m, mean in group.items())
+            parts.append(f"{outcome} for {each}")
+    return f"Others against {study.baseline} on {metric.words}: {'; '.join(parts)}." if parts else ""
 
 
 def _outcome(cell: Cell) -> str:
     return cell.verdict.outcome if cell.verdict else ""
 
 
-def _size(metric: Metric, cell: Cell, short: bool = False) -> str:
+def _points(metric: Metric) -> str:
+    return " points" if metric.scale != 1 else ""
+
+
+def _size(metric: Metric, cell: Cell) -> str:
     """A difference for people; with its interval where seeds allow one."""
     assert cell.paired is not None
-    places = 1 if metric.scale != 1 else 3
-    mean, low, high = (f"{value * metric.scale:+.{places}f}" for value in cell.paired.interval)
-    points = " points" if metric.scale != 1 else ""
-    if short or cell.paired.n < ENOUGH_SEEDS:
-        return f"{mean}{points}"
-    return f"{mean}{points}, 95 % interval {low} to {high}"
+    mean, low, high = cell.paired.interval
+    text = f"{signed(metric, mean)}{_points(metric)}"
+    if cell.paired.n < ENOUGH_SEEDS:
+        return text
+    return f"{text}, 95 % interval {signed(metric, low)} to {signed(metric, high)}"
