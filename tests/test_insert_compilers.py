@@ -66,12 +66,13 @@ def test_compile_inductor(at: str) -> None:
 @both_kinds
 def test_export_leaves_no_node(at: str) -> None:
     x = images()
-    plain = torch.export.export(net().eval(), (x,))
+    plain = torch.export.export(net().eval(), (x,), strict=False)
     model = net().eval()
     attach(model, Plain(), at)
-    masked = torch.export.export(model, (x,))
-    targets = [[node.target for node in program.graph.nodes] for program in (plain, masked)]
-    assert [str(target) for target in targets[0]] == [str(target) for target in targets[1]]
+    masked = torch.export.export(model, (x,), strict=False)
+    # names of placeholders differ between versions of torch; what is computed must not
+    operations = [[(n.op, str(n.target) * (n.op == "call_function")) for n in p.graph.nodes] for p in (plain, masked)]
+    assert operations[0] == operations[1]
     assert torch.equal(masked.module()(x), plain.module()(x))
 
 

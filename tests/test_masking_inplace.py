@@ -73,7 +73,7 @@ def test_inplace_is_refused_by_autograd_where_the_values_are_needed():
         y = overwrite(make(x), plan, "zero", inplace=True)
         with pytest.raises(RuntimeError, match="modified by an inplace operation"):
             y.sum().backward()
-    with pytest.raises(RuntimeError, match="multiple views"):
+    with pytest.raises(RuntimeError, match=r"multiple views|creation_meta"):
         overwrite((x * 1).chunk(3)[0], plan_of((1, 4, 9, 7)), "zero", inplace=True)
 
 

@@ -70,10 +70,11 @@ def with_metrics(runs, suite: str, metrics):
     return [replace(run, suites={suite: Suite(suite, "test", 200, dict(metrics))}, samples={}) for run in runs]
 
 
-@pytest.fixture
-def study(tmp_path):
-    runs = make_study(tmp_path)
-    return tmp_path, runs, write_report(tmp_path, runs, command="featmask compare 'a <b>.yaml'")
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    root = tmp_path_factory.mktemp("study")
+    runs = make_study(root)
+    return root, runs, write_report(root, runs, command="featmask compare 'a <b>.yaml'")
 
 
 def test_table_equals_figures_computed_another_way(study):

@@ -116,7 +116,7 @@ def masked(
         return x, None
     check_input(x)
     if _in_graph(x, generator):
-        return (mask_traced(x, options, generator) if options.p and x.numel() else x), None
+        return (mask_traced(x, options, generator) if options.p > 0 and x.numel() > 0 else x), None
     if generator is not None and generator.device.type != "cpu":
         raise FeatmaskError(f"a generator on {generator.device} cannot mask a tensor on {x.device}; use one on the CPU")
     n, c, height, width = x.shape

@@ -20,6 +20,8 @@ def caution(study: Study) -> str:
     if n >= ENOUGH_SEEDS:
         return ""
     seeds = "One training seed" if n == 1 else f"{n} training seeds"
+    if not study.challengers:
+        return f"{seeds}: another could give other figures."
     return (
         f"{seeds}: differences here describe these runs and are not evidence about the methods. Another seed could "
         f"turn them around. A claim needs {ENOUGH_SEEDS} seeds or more."
@@ -31,7 +33,7 @@ def statements(study: Study) -> list[str]:
     n = study.most_seeds
     found = [
         "Two kinds of chance are kept apart. Intervals over seeds speak of other training seeds on this test set; the "
-        "ranges beside single runs (Wilson, 95 %) speak of other test images for that one model."
+        "ranges beside single runs (Wilson, 95 %) speak of other test samples for that one model."
     ]
     if study.challengers:
         found.append(
