@@ -255,6 +255,21 @@ def test_small_and_large_studies(tmp_path, methods, seeds, attacked):
     assert page.count("<svg") == (3 + 2 + 1 + 2 if attacked else 2 + 2 + 1)
 
 
+def test_no_label_of_an_axis_is_cut(tmp_path):
+    """A label left of an axis ends at x and takes five units a character; these values change ticks with the width."""
+    runs = make_study(tmp_path, ("none", "lfm"), 2)
+    curves = {0: (0.882, 0.965, 0.98), 1: (0.86, 0.965, 0.99)}
+    runs = [
+        replace(run, epochs=[{"epoch": e, "val_accuracy": v} for e, v in enumerate(curves[run.seed], 1)])
+        for run in runs
+    ]  # fmt: skip
+    page = write_report(tmp_path, runs, command="c")["report.html"].read_text()
+    labels = re.findall(r'text-anchor: end[^>]*?x="([\d.-]+)"[^>]*>([^<]+)</text>', page)
+    assert "97.5" in [text for _, text in labels]
+    assert not [(x, text) for x, text in labels if float(x) < 5 * len(text)]
+    assert "DejaVu" not in page  # the page's own font
+
+
 def test_mcnemar_compares_the_seed_that_both_have(tmp_path):
     runs = [run for run in make_study(tmp_path, ("none", "lfm"), 2) if (run.method, run.seed) != ("none", 0)]
     cell = next(c for (m, metric), c in aggregate(runs).cells.items() if (m, metric.name) == ("lfm", "accuracy"))

@@ -74,7 +74,9 @@ def pictures(study: Study) -> list[Pictures]:
 def _draw(draw: Callable[[Any, Study, Any], tuple[Any, str]], study: Study, prefix: str, what: Any) -> str:
     with mpl.rc_context(STYLE):
         figure, label = draw(Figure, study, what)
-        figure.tight_layout(pad=0.5)
+        # the first pass changes the axes' size and with it the ticks, the second makes room for those
+        for _ in range(2):
+            figure.tight_layout(pad=0.5)
         return to_svg(figure, prefix, label)
 
 
@@ -116,7 +118,10 @@ def _dots(make: Any, study: Study, metric: Metric) -> tuple[Any, str]:
     # a hair's breadth must not look like a gulf
     low, high = ax.get_xlim()
     short = max(0.0, (4.0 if metric.scale != 1 else 0.1) - (high - low))
-    ax.set_xlim(low - short / 2, high + short / 2)
+    low, high = low - short / 2, high + short / 2
+    if metric.scale != 1:  # an interval over few seeds may leave what a share can be; the axis does not
+        low, high = max(low, -1.0), min(high, 101.0)
+    ax.set_xlim(low, high)
     ax.locator_params(axis="x", nbins=6)
     return figure, f"{metric.title}: every run of every method; the figures are in the tables"
 

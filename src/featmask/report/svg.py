@@ -79,7 +79,8 @@ def _tag(tag: str, prefix: str, used: set[str]) -> str:
     tag = re.sub(r"url\(#([^)]+)\)", rf"url(#{prefix}-\1)", tag)
     tag = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{prefix}-\1"', tag)
     # the page's own font; the size stays
-    tag = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", tag)
+    tag = re.sub(r" ?font-family: [^;\"]*;?", "", re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", tag))
+    tag = re.sub(r' transform="rotate\(-?0 [^)]*\)"', "", tag)
     tag = tag.replace(INK, "currentColor")
     for number, colour in enumerate(PALETTE):  # the page has lighter ones for dark mode
         tag = tag.replace(colour, f"var(--c{number})")
