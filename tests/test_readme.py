@@ -1,0 +1,75 @@
+"""What the README says can be done, can be done."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from featmask.cli import app
+from featmask.recipe import parse_recipe
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
+COMMANDS: list[str] = re.findall(r"featmask (?:compare|train|evaluate|masks|points)[^`\n]*", README)
+
+
+def test_the_three_lines_mask_a_model():
+    import timm
+    import torch
+
+    code = next(block for kind, block in BLOCKS if kind == "python" and "fm.attach" in block)
+    assert len([line for line in code.splitlines() if line.strip()]) == 3
+    names: dict[str, object] = {"timm": timm}
+    exec(code, names)
+    import featmask as fm
+    from featmask.insert import attached
+
+    ((where, layer),) = attached(names["model"])
+    assert where == "conv1"
+    assert isinstance(layer, fm.LocalFeatureMasking)
+    model = names["model"].eval()
+    assert model(torch.zeros(1, 3, 64, 64)).shape == (1, 10)
+
+
+def test_the_recipe_in_it_is_valid():
+    block = next(block for kind, block in BLOCKS if kind == "yaml")
+    recipe = parse_recipe(yaml.safe_load(block), "README.md")
+    assert recipe.method("dropblock").at == "layer3"
+
+
+def test_files_and_options_that_it_names_exist():
+    assert len(COMMANDS) >= 6
+    for name in set(re.findall(r"(?:recipes/)?(\w+\.yaml)`? \|", README) + re.findall(r"recipes/(\w+\.yaml)", README)):
+        assert (ROOT / "recipes" / name).is_file(), name
+    for link in re.findall(r"\]\(((?!http)[^)]+)\)", README):
+        assert (ROOT / link).exists(), link
+    import typer
+
+    verbs = typer.main.get_command(app).commands
+    for command in COMMANDS:
+        _, verb, *arguments = shlex.split(command)
+        known = {option for parameter in verbs[verb].params for option in parameter.opts}
+        assert {argument for argument in arguments if argument.startswith("--")} <= known, command
+
+
+@pytest.mark.slow
+def test_the_smoke_recipe_ends_with_a_report(tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "featmask.cli",
+        "compare",
+        str(ROOT / "recipes" / "smoke.yaml"),
+        "--out",
+        str(tmp_path),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert list(tmp_path.rglob("report.html"))
