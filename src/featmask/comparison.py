@@ -74,7 +74,7 @@ def compare(
     masks = folder / "masks.png"
     waiting = [run for run in plan if not is_finished(recipe, run.folder)]
     splits = load_data(recipe) if waiting or not masks.is_file() else None
-    failed = _execute(recipe, plan, waiting, splits, device) if splits is not None else {}
+    failed = _execute(recipe, plan, waiting, splits, device)
     runs = [read_run(run.folder) for run in plan if is_finished(recipe, run.folder)]
     if not runs:
         raise FeatmaskError("no run could be finished:\n" + "\n".join(f"  {run}: {why}" for run, why in failed.items()))
@@ -112,13 +112,13 @@ def _plan(recipe: Recipe, methods: Sequence[str] | None, seeds: int | Iterable[i
 
 
 def _execute(
-    recipe: Recipe, plan: Sequence[_Planned], waiting: Sequence[_Planned], splits: Splits, device: str
+    recipe: Recipe, plan: Sequence[_Planned], waiting: Sequence[_Planned], splits: Splits | None, device: str
 ) -> dict[str, str]:
     """Run what is waiting, one seed of every method before the next seed; give the failures."""
     failed = {}
     for number, run in enumerate(sorted(plan, key=lambda run: run.seed), start=1):
         title = f"[{number}/{len(plan)}] {run}"
-        if run not in waiting:
+        if splits is None or run not in waiting:
             _say(f"{title}: finished before")
             continue
         _say(title)
