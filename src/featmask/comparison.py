@@ -19,7 +19,10 @@ from .results import Run, read_run
 
 __all__ = ["Comparison", "compare"]
 
-MASKS_CAPTION = "What each method hides: one channel of the feature maps of real images"
+MASKS_CAPTION = (
+    "What each method hides: one channel of the feature maps of real images, before training "
+    "(LFM drawn with p = 1, so that every image shows a mask)"
+)
 
 
 @dataclass(frozen=True)
