@@ -180,3 +180,14 @@ def test_unknown_names_list_what_exists():
         load_images("digits", augment=["blur"])
     with pytest.raises(FeatmaskError, match="cannot hold out"):
         load_images("digits", validation=0.001)
+
+
+def test_statistics_are_of_the_plain_images_and_draw_nothing():
+    plain, augmented = load_images("digits"), load_images("digits", augment=["flip", "shift"])
+    before = torch.get_rng_state()
+    assert augmented.train.statistics() == plain.train.statistics()
+    assert torch.equal(torch.get_rng_state(), before)
+    images = torch.stack([plain.train[i].image for i in range(len(plain.train))])
+    mean, std = plain.train.statistics(count=len(plain.train))
+    assert mean == pytest.approx([images.mean().item()], rel=1e-5)
+    assert std == pytest.approx([images.std().item()], rel=1e-5)

@@ -53,8 +53,9 @@ class Images(Dataset[Sample]):
         return Images(self.table, self.rows[np.sort(order)], self.augment)
 
     def statistics(self, count: int = 512) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation a channel, of up to ``count`` images in [0, 1]."""
-        some = torch.stack([self[i].image for i in range(0, len(self), max(1, len(self) // count))])
+        """Mean and standard deviation a channel, of up to ``count`` images in [0, 1], not augmented."""
+        plain = Images(self.table, self.rows)
+        some = torch.stack([plain[i].image for i in range(0, len(plain), max(1, len(plain) // count))])
         std, mean = torch.std_mean(some, dim=(0, 2, 3))
         return mean.tolist(), std.clamp_min(1e-3).tolist()
 

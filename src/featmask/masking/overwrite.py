@@ -41,8 +41,7 @@ class _Overwrite(torch.autograd.Function):
     @staticmethod
     def forward(x: torch.Tensor, plan: Plan, fill: Fill, inplace: bool) -> torch.Tensor:
         out = x if inplace else x.clone()
-        # NumPy cannot look into a stack of gradients (is_grads_batched, vectorised Jacobians)
-        if x.device.type == "cpu" and not torch._C._functorch.is_legacy_batchedtensor(x):
+        if x.device.type == "cpu" and not _is_stack(x):
             _write_slices(out, x, plan, fill)
         else:
             write_planes(out, plan, fill)
@@ -71,6 +70,12 @@ class _Overwrite(torch.autograd.Function):
         if in_dims[0] is None:
             return _Overwrite.apply(x, plan, fill, False), None
         return torch.stack([_Overwrite.apply(part, plan, fill, False) for part in x.unbind(in_dims[0])]), 0
+
+
+def _is_stack(x: torch.Tensor) -> bool:
+    """Whether NumPy cannot look into x: a stack of gradients (is_grads_batched, vectorised Jacobians)."""
+    functorch = getattr(torch._C, "_functorch", None)
+    return bool(getattr(functorch, "is_legacy_batchedtensor", lambda tensor: False)(x))
 
 
 def _inside_transform() -> bool:
