@@ -20,6 +20,13 @@ def _repeatable():
 
 
 @pytest.fixture
+def fresh_compiler():
+    """Every test compiles for options of its own; together they would pass the limit of recompilations."""
+    yield
+    torch.compiler.reset()
+
+
+@pytest.fixture
 def recipe_file(tmp_path: Path) -> Path:
     """Digits and a small network: an epoch takes a tenth of a second."""
     path = tmp_path / "tiny.yaml"

@@ -93,14 +93,6 @@ PATCHES = [
 BRANCHES = {"fastvit_t8": "2", "mobileone_s0": "2", "repvgg_a0": "2"}
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Any:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # tiny maps: more threads only wait for each other
-    yield
-    torch.set_num_threads(threads)
-
-
 def _check(row: Any, outcome: str, point: str, channels: int, stride: int) -> None:
     found = (row.outcome, row.point, row.channels, row.stride, row.branches)
     assert found == (outcome, point, str(channels), str(stride), BRANCHES.get(row.model, ""))

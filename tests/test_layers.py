@@ -25,19 +25,7 @@ LAYERS = [
 ]
 
 
-@pytest.fixture(autouse=True)
-def _fresh_compiler():
-    yield
-    torch.compiler.reset()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Tensors of some KB gain nothing from a second thread, and wait for it on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("fresh_compiler")
 
 
 def run(layer: nn.Module, x: torch.Tensor, seed: int = 0) -> torch.Tensor:

@@ -70,20 +70,7 @@ def masks(path: str, shape: tuple[int, int, int, int], options: Options, seed: i
 COMPILED = torch.compile(mask_traced, backend="aot_eager", fullgraph=True)
 
 
-@pytest.fixture(autouse=True)
-def _fresh_compiler():
-    """Every test compiles for options of its own; together they would pass the limit of recompilations."""
-    yield
-    torch.compiler.reset()
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """Tensors of some KB gain nothing from a second thread, and wait for it on a busy machine."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("fresh_compiler")
 
 
 def rectangles(mask: torch.Tensor) -> np.ndarray:
