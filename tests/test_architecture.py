@@ -14,8 +14,8 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 #: From the top down; a module may import what stands below it, or beside it in its own folder.
 ORDER = [
     "cli", "comparison", "masks", "experiment", "terminal", "report", "stats", "evaluation", "training",
-    "checkpointing", "optim", "runlog", "recipe", "attacks", "data", "models", "metrics", "environment", "progress",
-    "insert", "family", "layers", "functional", "masking", "results", "files", "errors",
+    "checkpointing", "optim", "runlog", "recipe", "attacks", "data", "models", "metrics", "environment", "devices",
+    "progress", "insert", "family", "layers", "functional", "masking", "results", "files", "modes", "errors",
 ]  # fmt: skip
 
 

@@ -151,6 +151,8 @@ def test_mistakes_end_with_code_2_and_advice(study, tmp_path, fails):
     fails("compare", recipe, "--set", "at=layer9", "--out", tmp_path, "--methods", "lfm", says="layer9")
     fails("train", recipe, "--device", "quantum", "--out", tmp_path, says="auto, cpu, cuda or mps")
     fails("evaluate", tmp_path / "none.safetensors", says="no checkpoint")
+    trained = next((folder / "runs").rglob("lfm/seed-0/model.safetensors"))
+    fails("evaluate", trained, "--device", "quantum", says="auto, cpu, cuda or mps")
     checkpoint = next((folder / "runs").rglob("lfm/seed-0/model.safetensors"))
     other = tmp_path / "other.safetensors"
     swapped(checkpoint, other)

@@ -9,7 +9,8 @@ import torch
 
 from featmask.data import load_images
 from featmask.errors import FeatmaskError
-from featmask.experiment import make_model, put_method
+from featmask.experiment import make_model, put_method, train_run
+from featmask.models import read_checkpoint
 from featmask.recipe import read_recipe
 from featmask.results import read_lines
 from featmask.training import Shuffle, fit
@@ -165,3 +166,13 @@ def test_what_is_reported_as_dropped_is_what_the_method_drops(recipe_file, digit
     assert info["point"] == "stem"
     assert put_method(recipe, "cutout", make_model(recipe, digits, 0), digits)["point"] == "input"
     assert put_method(recipe, "none", make_model(recipe, digits, 0), digits)["dropped_fraction"] == 0
+
+
+@pytest.mark.parametrize("select", ["last", "best"])
+def test_the_record_is_of_the_epoch_that_is_kept(recipe_file, digits, tmp_path, select):
+    recipe = read_recipe(recipe_file, [f"train.select={select}", "train.epochs=4"])
+    train_run(recipe, "none", 0, tmp_path, digits, "cpu")
+    _, meta = read_checkpoint(tmp_path / "model.safetensors")
+    accuracies = [line["val_accuracy"] for line in read_lines(tmp_path / "train.jsonl")]
+    assert meta["run"]["val_accuracy"] == (max(accuracies) if select == "best" else accuracies[-1])
+    assert meta["run"]["best_epoch"] == (accuracies.index(max(accuracies)) + 1 if select == "best" else None)

@@ -143,9 +143,7 @@ def evaluate(
     """Measure a checkpoint on the test part of its recipe's data (--set data.root=... for another place)."""
     from dataclasses import asdict
 
-    from .evaluation import evaluate as run_suite
-    from .evaluation import linf_attacks
-    from .experiment import load_data, load_model, pick_device
+    from .experiment import load_data, load_model, measure
     from .recipe import override, parse_recipe
 
     model, meta = load_model(checkpoint)
@@ -153,13 +151,10 @@ def evaluate(
     splits = load_data(settings)
     if list(splits.classes) != meta["classes"]:
         raise FeatmaskError(f"{checkpoint} was trained for {meta['classes']}, the data have {list(splits.classes)}")
-    attacks = linf_attacks(settings.evaluate.eps, settings.evaluate.steps)
+    images = splits.test if limit is None else splits.test.head(limit)
     results = []
     for name in suite or settings.evaluate.suites:
-        images = splits.test if limit is None else splits.test.head(limit)
-        done = run_suite(
-            model, images, name, attacks=attacks, batch_size=settings.evaluate.batch_size, device=pick_device(device)
-        )
+        done = measure(model, images, name, settings.evaluate, device)
         results.append(done.suite)
         if save is not None:
             done.save(save)

@@ -110,7 +110,7 @@ def _plan(recipe: Recipe, methods: Sequence[str] | None, seeds: int | Iterable[i
                 f"unknown method {name!r}; the recipe has {', '.join(recipe.methods)}; "
                 f"the family has {', '.join(FAMILY)}"
             )
-        member(recipe.method(name).layer or name)
+        member(recipe.method(name).layer)
     return [_Planned(name, seed, run_folder(out, recipe, name, seed)) for name in chosen for seed in numbers]
 
 

@@ -19,8 +19,9 @@ from torch.utils.data import DataLoader, Dataset
 from .attacks import Attack, run
 from .errors import FeatmaskError
 from .metrics import balanced_accuracy, calibration_error
+from .modes import evaluating
 from .progress import progress
-from .results import Suite, write_suite
+from .results import DESCRIPTIVE, Suite, write_suite
 
 __all__ = ["Evaluation", "evaluate", "linf_attacks"]
 
@@ -83,19 +84,14 @@ def evaluate(
     chosen = (list(attacks) if attacks is not None else linf_attacks()) if suite == "linf" else []
     where = torch.device(device) if device is not None else _device(model)
     columns: dict[str, list[npt.NDArray[Any]]] = {}
-    # one generator over the whole run would make a sample's start depend on the batch size only through its order
     generator = torch.Generator().manual_seed(seed)
     batches = _batches(data, batch_size, limit)
     with _frozen(model, where), progress(f"evaluating {suite}", limit or _length(data)) as bar:
         for number, (pixels, labels, index) in enumerate(batches):
             x, y = pixels.to(where), labels.to(where)
             logits = _checked_logits(model, x, y, twice=number == 0)
-            batch = {"index": index, "label": labels.numpy(), **_clean(logits, y)}
-            right = batch.pop("right")
-            if suite == "clean":
-                batch["correct"] = right.astype(np.int64)
-            else:
-                batch |= _attacked(model, x, y, right, chosen, generator)
+            batch = {"index": index, "label": labels.numpy()}
+            batch |= _clean(logits, y) if suite == "clean" else _attacked(model, x, y, logits, chosen, generator)
             for name, values in batch.items():
                 columns.setdefault(name, []).append(values)
             bar.advance(len(y))
@@ -103,8 +99,7 @@ def evaluate(
         raise FeatmaskError("there is nothing to evaluate: the data are empty")
     samples = {name: np.concatenate(values) for name, values in columns.items()}
     metrics = _clean_metrics(samples) if suite == "clean" else _attack_metrics(samples)
-    if suite == "clean":
-        del samples["nll"]
+    samples.pop("nll", None)  # a mean is reported; a loss a sample is no outcome
     settings: dict[str, Any] = {"seed": seed, "limit": limit, "classes": int(logits.shape[1])}
     if suite == "linf":
         settings["norm"] = "linf"
@@ -124,7 +119,7 @@ def _clean(logits: torch.Tensor, y: torch.Tensor) -> dict[str, npt.NDArray[Any]]
         "predicted": predicted.cpu().numpy(),
         "confidence": confidence.double().cpu().numpy(),
         "nll": functional.cross_entropy(logits, y, reduction="none").double().cpu().numpy(),
-        "right": (predicted == y).cpu().numpy(),
+        "correct": (predicted == y).long().cpu().numpy(),
     }
 
 
@@ -142,13 +137,14 @@ def _attacked(
     model: nn.Module,
     x: torch.Tensor,
     y: torch.Tensor,
-    right: npt.NDArray[np.bool_],
+    logits: torch.Tensor,
     attacks: Sequence[Attack],
     generator: torch.Generator,
 ) -> dict[str, npt.NDArray[Any]]:
     """Outcomes: right before and after. A sample that is wrong already stays wrong, and is not attacked."""
-    outcomes = {"clean": right.astype(np.int64)}
-    standing = torch.from_numpy(np.flatnonzero(right)).to(x.device)
+    right = logits.argmax(1) == y
+    outcomes = {"clean": right.long().cpu().numpy()}
+    standing = right.nonzero().flatten()
     worst: dict[Fraction, npt.NDArray[np.int64]] = {}
     for attack in attacks:
         survived = np.zeros(len(y), np.int64)
@@ -166,9 +162,7 @@ def _attacked(
 
 
 def _attack_metrics(samples: dict[str, npt.NDArray[Any]]) -> dict[str, float]:
-    for name in ("predicted", "confidence", "nll"):
-        del samples[name]
-    return {name: float(values.mean()) for name, values in samples.items() if name not in ("index", "label")}
+    return {name: float(values.mean()) for name, values in samples.items() if name not in DESCRIPTIVE}
 
 
 def _check_budget(adversarial: torch.Tensor, x: torch.Tensor, attack: Attack) -> None:
@@ -230,15 +224,11 @@ def _batches(data: Dataset[Any] | Iterable[Any], batch_size: int, limit: int | N
 @contextmanager
 def _frozen(model: nn.Module, device: torch.device) -> Iterator[None]:
     """Eval mode on every submodule, no gradients for parameters, no autocast; everything put back afterwards."""
-    modes = {module: module.training for module in model.modules()}
     wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
     try:
-        model.eval().requires_grad_(False)
-        model.to(device)
-        with torch.autocast(device.type, enabled=False):
+        model.requires_grad_(False).to(device)
+        with evaluating(model), torch.autocast(device.type, enabled=False):
             yield
     finally:
-        for module, mode in modes.items():
-            module.training = mode
         for parameter, flag in wanted.items():
             parameter.requires_grad_(flag)

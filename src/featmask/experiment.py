@@ -11,15 +11,17 @@ from typing import Any
 
 import torch
 import yaml
+from torch import nn
 
-from .data import Splits, load_images
+from .data import Images, Splits, load_images
+from .devices import pick_device
 from .environment import environment
-from .evaluation import evaluate, linf_attacks
+from .evaluation import Evaluation, evaluate, linf_attacks
 from .family import build_layer, dropped_fraction, member
 from .files import write_json, write_text
 from .insert import attach, point_shape
 from .models import Normalized, build_model, load_into, pretrained_statistics, read_checkpoint, save_checkpoint
-from .recipe import Recipe, parse_recipe
+from .recipe import ChosenMethod, Evaluate, Recipe, parse_recipe
 from .results import read_lines
 from .training import fit, seed_everything
 
@@ -55,15 +57,13 @@ def make_model(recipe: Recipe, splits: Splits, seed: int) -> Normalized:
 def put_method(recipe: Recipe, name: str, model: Normalized, splits: Splits) -> dict[str, Any]:
     """Attach a method's layer; tell what was done: layer, point, options, the share that is really dropped."""
     method = recipe.method(name)
-    assert method.layer is not None
     layer = build_layer(method.layer, **method.options)
     info: dict[str, Any] = {"layer": method.layer, "options": method.options, "point": None, "dropped_fraction": 0.0}
     if layer is None:
         return info
     size = splits.train[0].image.shape[-1]
     example = torch.zeros(1, model.mean.shape[1], size, size)
-    at = "input" if member(method.layer).place == "input" else method.at
-    places = [at] if isinstance(at, str) else list(at or ())
+    places = places_of(method)
     shares = []
     for place in places:
         shape = point_shape(model.model, place, example=example)
@@ -73,6 +73,13 @@ def put_method(recipe: Recipe, name: str, model: Normalized, splits: Splits) -> 
     info["point"] = ", ".join(places)
     info["dropped_fraction"] = sum(shares) / len(shares)
     return info
+
+
+def places_of(method: ChosenMethod) -> list[str]:
+    """Where a method's layer goes: as the recipe says, or the model's input for layers that belong there."""
+    if member(method.layer).place == "input":
+        return ["input"]
+    return [method.at] if isinstance(method.at, str) else list(method.at)
 
 
 def run_folder(out: Path, recipe: Recipe, method: str, seed: int) -> Path:
@@ -106,13 +113,16 @@ def train_run(recipe: Recipe, method: str, seed: int, folder: Path, splits: Spli
     write_json(folder / "env.json", environment())
     trained = fit(model, splits, recipe.train, seed=seed, folder=folder, device=device, title=f"{method}, seed {seed}")
     lines = read_lines(folder / "train.jsonl")
+    best = recipe.train.select == "best"
+    kept = max(lines, key=lambda line: line["val_accuracy"]) if best else lines[-1]
     info |= {
         "method": method,
         "seed": seed,
         "parameters": sum(parameter.numel() for parameter in trained.parameters()),
         "epochs": len(lines),
         "seconds_per_epoch": median(line["seconds"] for line in lines),
-        "val_accuracy": lines[-1]["val_accuracy"],
+        "val_accuracy": kept["val_accuracy"],
+        "best_epoch": kept["epoch"] if best else None,
     }
     meta = {
         "recipe": recipe.plain(),
@@ -131,18 +141,22 @@ def measure_run(recipe: Recipe, folder: Path, splits: Splits, device: str = "aut
     model, meta = load_model(folder / CHECKPOINT)
     settings = recipe.evaluate
     for suite in settings.suites:
-        evaluation = evaluate(
-            model,
-            splits.test
-            if suite == "clean" or not settings.attack_samples
-            else splits.test.head(settings.attack_samples),
-            suite,
-            attacks=linf_attacks(settings.eps, settings.steps),
-            batch_size=settings.batch_size,
-            device=pick_device(device),
-        )
-        evaluation.save(folder)
+        limit = None if suite == "clean" else settings.attack_samples
+        images = splits.test if limit is None else splits.test.head(limit)
+        measure(model, images, suite, settings, device).save(folder)
     write_json(folder / FINISHED, {**meta["run"], "evaluate": recipe.plain()["evaluate"]})
+
+
+def measure(model: nn.Module, images: Images, suite: str, settings: Evaluate, device: str = "auto") -> Evaluation:
+    """One suite with a recipe's attacks."""
+    return evaluate(
+        model,
+        images,
+        suite,
+        attacks=linf_attacks(settings.eps, settings.steps),
+        batch_size=settings.batch_size,
+        device=pick_device(device),
+    )
 
 
 def load_model(path: str | Path) -> tuple[Normalized, dict[str, Any]]:
@@ -159,10 +173,3 @@ def load_model(path: str | Path) -> tuple[Normalized, dict[str, Any]]:
     if recipe.train.channels_last:
         model = model.to(memory_format=torch.channels_last)
     return model, meta
-
-
-def pick_device(name: str) -> str:
-    """``auto`` is CUDA where there is one, then MPS, then the CPU."""
-    if name != "auto":
-        return name
-    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"

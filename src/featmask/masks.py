@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +12,8 @@ from torch import nn
 
 from .data import Splits
 from .errors import FeatmaskError, require
-from .experiment import make_model
-from .family import build_layer, member
+from .experiment import make_model, places_of
+from .family import build_layer
 from .files import replacing
 from .insert import attach
 from .layers import LocalFeatureMasking
@@ -46,7 +45,7 @@ def masked_planes(
     The method's probability is set to one, so that every sample shows something; untrained weights are the recipe's.
     """
     chosen = recipe.method(method)
-    layer = build_layer(chosen.layer or method, **chosen.options)
+    layer = build_layer(chosen.layer, **chosen.options)
     if layer is None:
         raise FeatmaskError(f"method {method!r} masks nothing; choose one that does")
     if isinstance(layer, LocalFeatureMasking):
@@ -55,11 +54,10 @@ def masked_planes(
     recorder = _Recorder(layer)
     picked = [splits.validation[i].image for i in np.linspace(0, len(splits.validation) - 1, count).astype(int)]
     pixels = torch.stack(picked)
-    place: Any = "input" if member(chosen.layer or method).place == "input" else chosen.at
     attach(
         model.model,
         recorder,
-        at=place if isinstance(place, str) else place[0],
+        at=places_of(chosen)[0],
         example=pixels.expand(-1, model.mean.shape[1], -1, -1),
     )
     model.eval()

@@ -70,6 +70,14 @@ class Method(_Strict):
     options: dict[str, Any] = {}
 
 
+class ChosenMethod(_Strict):
+    """A method with nothing left open."""
+
+    layer: str
+    at: str | tuple[str, ...]
+    options: dict[str, Any]
+
+
 class Evaluate(_Strict):
     """What is measured on the test part."""
 
@@ -122,10 +130,10 @@ class Recipe(_Strict):
         relevant = {k: v for k, v in self.plain().items() if k in ("data", "model", "at", "train", "methods")}
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:8]
 
-    def method(self, name: str) -> Method:
+    def method(self, name: str) -> ChosenMethod:
         """A method with its layer and place filled in; any member of the family works, named in the recipe or not."""
         found = self.methods.get(name, Method())
-        return found.model_copy(update={"layer": found.layer or name, "at": found.at or self.at})
+        return ChosenMethod(layer=found.layer or name, at=found.at or self.at, options=found.options)
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

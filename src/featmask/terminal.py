@@ -11,7 +11,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
-from .report.tables import PLAIN, aggregate, half_width, show
+from .report.metric import Metric, show
+from .report.rows import rows
+from .report.tables import aggregate
 from .report.verdicts import verdict_lines
 from .results import Run, Suite
 
@@ -21,7 +23,7 @@ def print_suites(suites: Sequence[Suite]) -> None:
     table = Table("suite", "figure", "value", "n")
     for suite in suites:
         for name, value in suite.metrics.items():
-            table.add_row(suite.name, name, _show(name, value), f"{suite.n} {suite.split}")
+            table.add_row(suite.name, name, show(Metric(suite.name, name), value), f"{suite.n} {suite.split}")
     console = Console()
     console.print(table)
     for suite in suites:
@@ -40,21 +42,9 @@ def print_comparison(runs: Sequence[Run], report: Mapping[str, Path]) -> None:
         table.add_column(title.lower() if metric.eps is None else title, justify="right", no_wrap=True)
     table.add_column("dropped %", justify="right")
     table.add_column("s/epoch", justify="right")
-    for method in study.methods:
-        cells = []
-        for metric in metrics:
-            cell = study.cells.get((method, metric))
-            half = None if cell is None else half_width(cell.interval)
-            mean = show(metric, None if cell is None else cell.interval.mean)
-            cells.append(mean if half is None else f"{mean}±{show(metric, half)}")
-        dropped, seconds = study.info(method, "dropped_fraction"), study.info(method, "seconds_per_epoch")
-        table.add_row(
-            escape(method),
-            str(len(study.runs_of(method))),
-            *cells,
-            "–" if dropped is None else f"{100 * dropped:.2f}",
-            "–" if seconds is None else f"{seconds:.1f}",
-        )
+    for row in rows(study, metrics):
+        cells = (field.text.replace(" ± ", "±") for field in row.fields)
+        table.add_row(escape(row.method), str(row.seeds), *cells, row.dropped, row.seconds)
     # a pipe or a file has room: only a terminal knows a width
     console = Console() if sys.stdout.isatty() else Console(width=140)
     console.print(table)
@@ -62,7 +52,3 @@ def print_comparison(runs: Sequence[Run], report: Mapping[str, Path]) -> None:
         console.print(line, markup=False, highlight=False)
     for path in report.values():
         console.print(str(path), soft_wrap=True, highlight=False, markup=False)
-
-
-def _show(name: str, value: float) -> str:
-    return f"{value:.3f}" if name in PLAIN else f"{100 * value:.1f}"

@@ -22,7 +22,9 @@ from torch.utils.data import DataLoader, Sampler
 
 from .checkpointing import TrainingState
 from .data import Images, Splits
+from .devices import check_device
 from .errors import FeatmaskError, require
+from .modes import evaluating
 from .optim import make_optimizer, rate_at
 from .progress import progress
 from .recipe import Train
@@ -176,27 +178,18 @@ def _average(model: nn.Module, decay: float) -> AveragedModel:
 
 def _validate(model: nn.Module, data: Images, settings: Train, device: torch.device) -> dict[str, float]:
     """Loss and accuracy on the validation part; every process computes all of it, so none waits for another."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
     loss, right = 0.0, 0
-    with torch.no_grad():
+    with evaluating(model), torch.no_grad():
         for pixels, labels, _, _ in DataLoader(data, batch_size=max(64, settings.batch_size)):
             logits = model(pixels.to(device)).float()
             loss += float(functional.cross_entropy(logits, labels.to(device), reduction="sum"))
             right += int((logits.argmax(1).cpu() == labels).sum())
-    for module, mode in modes.items():
-        module.training = mode
     return {"val_loss": loss / len(data), "val_accuracy": right / len(data)}
 
 
 def _accelerator(device: str, amp: str) -> Any:
     accelerate = require("accelerate", "train")
-    if device not in ("auto", "cpu", "cuda", "mps"):
-        raise FeatmaskError(f"device: expected auto, cpu, cuda or mps, got {device!r}")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise FeatmaskError("device cuda: torch finds no CUDA device; use --device cpu or auto")
-    if device == "mps" and not torch.backends.mps.is_available():
-        raise FeatmaskError("device mps: torch finds no such device; use --device cpu or auto")
+    check_device(device)
     # accelerate keeps one state a process; a second run may ask for another precision or device
     require("accelerate.state", "train").AcceleratorState._reset_state(reset_partial_state=True)
     return accelerate.Accelerator(cpu=device == "cpu", mixed_precision=amp, step_scheduler_with_optimizer=False)

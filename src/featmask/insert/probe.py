@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import FeatmaskError
+from ..modes import evaluating
 from .hooks import held_in, is_leaf
 
 Size = tuple[int, ...]
@@ -130,21 +131,14 @@ def probe(model: nn.Module, example: Example | None = None) -> Trace:
 @contextmanager
 def _untouched(model: nn.Module) -> Iterator[None]:
     """Eval mode, no gradients, no compiler; training flags and random state come back."""
-    # not model.train(): models override it, and a mode per submodule must come back as it was
-    flags = [(module, module.training) for module in model.modules()]
     device = _device_dtype(model)[0]
     eager = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
     with ExitStack() as stack:
         stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
         stack.enter_context(torch.no_grad())
         stack.enter_context(eager)
-        try:
-            for module, _ in flags:
-                module.training = False
-            yield
-        finally:
-            for module, training in flags:
-                module.training = training
+        stack.enter_context(evaluating(model))
+        yield
 
 
 def _run(model: nn.Module, args: tuple[Any, ...]) -> Trace:

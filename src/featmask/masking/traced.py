@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from .options import PUBLISHED_TRIES, TRIES, Options
-from .overwrite import _BITS, plane_statistics
+from .options import BITS, PUBLISHED_TRIES, TRIES, Options
+from .overwrite import plane_statistics
 from .plan import rank
 
 
@@ -137,5 +137,5 @@ def _value(x: torch.Tensor, options: Options, uniform: _Uniform) -> torch.Tensor
 
 
 def _on_grid(draws: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    steps = 2.0 ** min(24, _BITS[dtype])
+    steps = 2.0 ** min(24, BITS[dtype])
     return ((draws * steps).floor() / steps).to(dtype)

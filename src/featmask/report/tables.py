@@ -21,10 +21,7 @@ from ..stats import (
     verdict,
     wilson,
 )
-from .metric import PLAIN, Metric, half_width, show
-
-__all__ = ["PLAIN", "Cell", "Metric", "Study", "aggregate", "half_width", "sampling", "show"]
-
+from .metric import Metric
 
 #: Where no figure is a known headline, the first table shows so many.
 FEW = 6

@@ -11,9 +11,8 @@ from .html import page
 from .markdown import markdown
 from .rows import table_csv
 from .tables import aggregate
-from .verdicts import verdict_lines
 
-__all__ = ["verdict_lines", "write_report"]
+__all__ = ["write_report"]
 
 
 def write_report(
