@@ -13,8 +13,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "featmask"
 MODULES = sorted(SOURCE.rglob("*.py"))
 #: From the top down; a module may import what stands below it, or beside it in its own folder.
 ORDER = [
-    "cli", "comparison", "masks", "experiment", "terminal", "report", "stats", "evaluation", "training",
-    "checkpointing", "optim", "runlog", "recipe", "attacks", "data", "models", "metrics", "environment", "devices",
+    "cli", "comparison", "masks", "experiment", "tasks", "terminal", "report", "stats", "evaluation", "training",
+    "sampling", "losses", "checkpointing", "optim", "runlog", "recipe", "attacks", "retrieval", "data", "models", "metrics", "environment", "devices",
     "progress", "insert", "family", "layers", "functional", "masking", "results", "files", "modes", "errors",
 ]  # fmt: skip
 
