@@ -1,5 +1,26 @@
-"""Attacks on a classifier: a callable, pixels in [0, 1] and a budget; nothing here knows data, models or training."""
+"""Attacks on a callable, given pixels in [0, 1] and a budget; nothing here knows data, models or training.
 
+On classifiers: ``run`` with an ``Attack``. On retrieval: ``perturb`` with a ``MetricAttack`` and, for some kinds,
+``choose_guides``.
+"""
+
+from .ball import Budget, check_budget, quantised
 from .gradient import Attack, fgsm, pgd, run
+from .guides import Guides, choose_guides, guides_rule
+from .metric import Embed, MetricAttack, perturb
 
-__all__ = ["Attack", "fgsm", "pgd", "run"]
+__all__ = [
+    "Attack",
+    "Budget",
+    "Embed",
+    "Guides",
+    "MetricAttack",
+    "check_budget",
+    "choose_guides",
+    "fgsm",
+    "guides_rule",
+    "perturb",
+    "pgd",
+    "quantised",
+    "run",
+]

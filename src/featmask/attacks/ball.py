@@ -1,0 +1,127 @@
+"""Norm balls around pixels: projection, steps, random starts, an independent check, 8-bit pixels inside the ball."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import Literal, Protocol
+
+import torch
+
+from ..errors import FeatmaskError
+
+Norm = Literal["linf", "l2"]
+
+#: What float32 may add to a change of pixels.
+ROUNDING = 1e-6
+_TINY = 1e-30
+
+
+class Budget(Protocol):
+    """What every attack says about itself: how it is called and how far it may go."""
+
+    @property
+    def name(self) -> str:
+        """For tables and messages."""
+
+    @property
+    def eps(self) -> Fraction:
+        """Radius in pixels."""
+
+    @property
+    def norm(self) -> Norm:
+        """Of one pixel (``linf``) or of a whole image (``l2``)."""
+
+
+def grey_levels(eps: Fraction) -> str:
+    """``5/255`` for Fraction(1, 51): as tables name a radius."""
+    scaled = eps * 255
+    return f"{scaled if scaled.denominator == 1 else f'{float(scaled):g}'}/255"
+
+
+def lengths(change: torch.Tensor) -> torch.Tensor:
+    """L2 norm of each sample's change, (N, 1, 1, 1) for (N, C, H, W)."""
+    flat: torch.Tensor = torch.linalg.vector_norm(change.flatten(1), dim=1)
+    return flat[:, None, None, None]
+
+
+def project(moved: torch.Tensor, origin: torch.Tensor, eps: float, norm: Norm) -> torch.Tensor:
+    """The nearest pixels within ``eps`` of ``origin``, then within [0, 1].
+
+    The second step leaves no ball: it brings a pixel nearer to an origin that is itself within [0, 1].
+    """
+    if norm == "linf":
+        return torch.minimum(torch.maximum(moved, origin - eps), origin + eps).clamp_(0, 1)
+    change = moved - origin
+    # a hair inside: the sum and the norm are rounded
+    shrink = (eps * (1 - ROUNDING / 4) / lengths(change).clamp_min(_TINY)).clamp_max(1)
+    return (origin + change * shrink).clamp_(0, 1)
+
+
+def unit(direction: torch.Tensor, norm: Norm) -> torch.Tensor:
+    """Where a step of size 1 leads: the sign, or the direction at length 1; zero stays zero."""
+    return direction.sign() if norm == "linf" else direction / lengths(direction).clamp_min(_TINY)
+
+
+def random_start(x: torch.Tensor, eps: float, norm: Norm, generator: torch.Generator | None) -> torch.Tensor:
+    """Pixels drawn uniformly from the ball around ``x``, then clipped to [0, 1]; drawn on the CPU, in float32."""
+    if norm == "linf":
+        noise = torch.rand(x.shape, generator=generator) * 2 - 1
+    else:
+        noise = torch.randn(x.shape, generator=generator)
+        radius = torch.rand(len(x), 1, 1, 1, generator=generator) ** (1 / max(1, x[0].numel()))
+        noise = noise / lengths(noise).clamp_min(_TINY) * radius
+    return project(x + eps * noise.to(x), x, eps, norm)
+
+
+def check_budget(adversarial: torch.Tensor, x: torch.Tensor, attack: Budget) -> None:
+    """Recompute the change from the pixels alone, in float64, whatever the attack did.
+
+    Raises:
+        FeatmaskError: another shape, a change above eps + 1e-6, a pixel outside [0, 1], or one that is not finite.
+    """
+    if adversarial.shape != x.shape:
+        raise FeatmaskError(f"{attack.name} returned {tuple(adversarial.shape)} for pixels {tuple(x.shape)}")
+    if not x.numel():
+        return
+    after = adversarial.detach().cpu().double()
+    change = (after - x.detach().cpu().double()).flatten(1)
+    largest = float((change.abs() if attack.norm == "linf" else change.norm(dim=1)).max())
+    inside = bool(after.isfinite().all()) and float(after.min()) >= 0 and float(after.max()) <= 1
+    if not (largest <= float(attack.eps) + ROUNDING and inside):  # NaN fails too
+        raise FeatmaskError(f"{attack.name} left its budget: largest change {largest:g}, within [0, 1]: {inside}")
+
+
+def quantised(adversarial: torch.Tensor, x: torch.Tensor | None = None, attack: Budget | None = None) -> torch.Tensor:
+    """Pixels as an 8-bit image holds them: multiples of 1/255.
+
+    Plain rounding to the nearest level can leave the ball by half a level. With the clean pixels and the budget, each
+    pixel takes the nearest level that stays inside:
+
+    * ``linf``: between the innermost levels of x - eps and x + eps. They exist for every x if eps >= 0.5/255, and for
+      every eps if x is 8-bit itself. Otherwise the pixel takes the nearest level, and ``check_budget`` may object.
+    * ``l2``: samples whose rounded change is too long are rounded towards x instead, which never lengthens the
+      change of an x that is 8-bit itself.
+
+    Args:
+        adversarial: (N, C, H, W) in [0, 1].
+        x: the clean pixels, same shape; goes with ``attack``.
+        attack: anything with ``name``, ``eps`` and ``norm``.
+
+    Raises:
+        FeatmaskError: one of ``x`` and ``attack`` without the other.
+    """
+    if (x is None) != (attack is None):
+        raise FeatmaskError("quantised: expected the clean pixels and the attack together, or neither")
+    levels = (adversarial * 255).round()
+    if x is not None and attack is not None:
+        clean, eps = x * 255, float(attack.eps) * 255
+        if attack.norm == "linf":
+            # float32 puts 8-bit levels a hair beside whole numbers
+            low, high = (clean - eps - 1e-3).ceil(), (clean + eps + 1e-3).floor()
+            levels = torch.where(low <= high, torch.minimum(torch.maximum(levels, low), high), levels)
+        else:
+            down, up = (adversarial * 255 + 1e-3).floor(), (adversarial * 255 - 1e-3).ceil()
+            nearer = torch.where(adversarial > x, down, up)
+            long = lengths(levels - clean) > eps
+            levels = torch.where(long, nearer, levels)
+    return levels.clamp(0, 255) / 255
