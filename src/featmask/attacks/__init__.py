@@ -5,9 +5,10 @@ On classifiers: ``run`` with an ``Attack``. On retrieval: ``perturb`` with a ``M
 """
 
 from .ball import Budget, check_budget, quantised
+from .embedding import Embed
 from .gradient import Attack, fgsm, pgd, run
 from .guides import Guides, choose_guides, guides_rule
-from .metric import Embed, MetricAttack, perturb
+from .metric import MetricAttack, perturb
 
 __all__ = [
     "Attack",

@@ -14,6 +14,8 @@ Norm = Literal["linf", "l2"]
 #: What float32 may add to a change of pixels.
 ROUNDING = 1e-6
 _TINY = 1e-30
+#: Grey levels: float32 puts 8-bit pixels a hair beside whole numbers. Less than ROUNDING in pixels.
+_HAIR = 1e-4
 
 
 class Budget(Protocol):
@@ -116,11 +118,10 @@ def quantised(adversarial: torch.Tensor, x: torch.Tensor | None = None, attack: 
     if x is not None and attack is not None:
         clean, eps = x * 255, float(attack.eps) * 255
         if attack.norm == "linf":
-            # float32 puts 8-bit levels a hair beside whole numbers
-            low, high = (clean - eps - 1e-3).ceil(), (clean + eps + 1e-3).floor()
+            low, high = (clean - eps - _HAIR).ceil(), (clean + eps + _HAIR).floor()
             levels = torch.where(low <= high, torch.minimum(torch.maximum(levels, low), high), levels)
         else:
-            down, up = (adversarial * 255 + 1e-3).floor(), (adversarial * 255 - 1e-3).ceil()
+            down, up = (adversarial * 255 + _HAIR).floor(), (adversarial * 255 - _HAIR).ceil()
             nearer = torch.where(adversarial > x, down, up)
             long = lengths(levels - clean) > eps
             levels = torch.where(long, nearer, levels)

@@ -44,5 +44,6 @@ def gradient_of(embed: Embed, now: torch.Tensor, objective: Objective, eot: int)
 
 
 def check_features(features: torch.Tensor, x: torch.Tensor) -> None:
+    """Refuse features that are no matrix with a row for each image."""
     if features.dim() != 2 or len(features) != len(x):
         raise FeatmaskError(f"expected features of shape (N, D) with N = {len(x)}, got {tuple(features.shape)}")

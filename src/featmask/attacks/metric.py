@@ -33,6 +33,8 @@ from .embedding import Embed, check_features, features_of, gradient_of
 from .grey import grey_patches
 from .guides import Guides
 
+__all__ = ["Embed", "Kind", "MetricAttack", "perturb"]
+
 Kind = Literal["fgsm", "ifgsm", "mifgsm", "sma", "fna", "odfa", "lta"]
 
 _GUIDED, _RANDOM, _HEAVY = {"fgsm", "ifgsm", "mifgsm", "fna"}, {"sma", "odfa"}, {"mifgsm", "lta"}
