@@ -1,7 +1,7 @@
 """Attacks on a callable, given pixels in [0, 1] and a budget; nothing here knows data, models or training.
 
 On classifiers: ``run`` with an ``Attack``. On retrieval: ``perturb`` with a ``MetricAttack`` and, for some kinds,
-``choose_guides``.
+``choose_guides``; or a generator from ``train_misranking``.
 """
 
 from .ball import Budget, check_budget, quantised
@@ -9,6 +9,7 @@ from .embedding import Embed
 from .gradient import Attack, fgsm, pgd, run
 from .guides import Guides, choose_guides, guides_rule
 from .metric import MetricAttack, perturb
+from .misranking import MisRanking, train_misranking
 
 __all__ = [
     "Attack",
@@ -16,6 +17,7 @@ __all__ = [
     "Embed",
     "Guides",
     "MetricAttack",
+    "MisRanking",
     "check_budget",
     "choose_guides",
     "fgsm",
@@ -24,4 +26,5 @@ __all__ = [
     "pgd",
     "quantised",
     "run",
+    "train_misranking",
 ]
