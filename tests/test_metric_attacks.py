@@ -291,6 +291,24 @@ def test_the_best_image_met_is_kept():
     assert (seen.argmax(0) < 8).any(), "no sample oscillated: the test shows nothing"
 
 
+@pytest.mark.parametrize("momentum", [0.0, 1.0])
+def test_momentum_is_that_of_a_naive_replay(momentum):
+    """Gradients divided by their mean size are summed up, the past by its share; the sign of the sum is followed."""
+    embed, (x, _, _) = cnn(torch.float64), people(identities=6, each=1, dtype=torch.float64)
+    guide, eps = embed(x).roll(1, 0), 8 / 255
+    attack = MetricAttack("mifgsm", Fraction(8, 255), steps=4, step_size=1 / 255, momentum=momentum)
+    result = perturb(attack, embed, x, one_guide(guide))
+    for i in range(6):
+        now, velocity = x[i : i + 1], 0.0
+        for _ in range(4):
+            leaf = now.clone().requires_grad_()
+            (gradient,) = torch.autograd.grad((embed(leaf) - guide[i]).square().sum(), leaf)
+            velocity = momentum * velocity + gradient / gradient.abs().mean()
+            now = torch.minimum(torch.maximum(now + velocity.sign() / 255, x[i] - eps), x[i] + eps).clamp(0, 1)
+        # the objective rises at each of these small steps: the last image is the one that is returned
+        assert torch.allclose(result[i], now[0], rtol=0, atol=1e-12)
+
+
 def test_passes_over_a_random_model_average_its_noise():
     x = inner_pixels(2, torch.float64)
     w = torch.randn(4, PIXELS, dtype=torch.float64)
