@@ -130,7 +130,7 @@ def check_reid(root: str | Path, layout: str = "auto", *, decode: bool = True) -
     faults = [*draft.faults, *audit(found), *_differing(found, published)]
     faults += [*identical(found), *_shared(found)]
     if decode:
-        faults += decoded(found, {fault.path for fault in draft.faults})
+        faults += decoded(found, {fault.path for fault in draft.faults if fault.kind == "empty"})
     return Check(
         draft.name,
         str(draft.root),

