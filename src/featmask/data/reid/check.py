@@ -100,10 +100,11 @@ class Check:
         number = Counter(kind for kind, _, _ in self.problems)
         for kind in [kind for kind in KINDS if number[kind]]:
             out.append(f"{KINDS[kind]}: {number[kind]:,}")
-            shown = [problem for problem in self.problems if problem[0] == kind][:_SHOWN]
+            most = len(self.problems) if kind == "published" else _SHOWN  # ten at most, and each says something else
+            shown = [problem for problem in self.problems if problem[0] == kind][:most]
             out += [f"  {path}: {message}" for _, path, message in shown]
-            if number[kind] > _SHOWN:
-                out.append(f"  and {number[kind] - _SHOWN:,} more")
+            if number[kind] > most:
+                out.append(f"  and {number[kind] - most:,} more")
         total = len(self.problems)
         out.append("ok" if self.ok else f"{total:,} problem{'s' if total > 1 else ''}")
         return out

@@ -121,7 +121,7 @@ class _Cells:
         if min(cell) < 1:
             raise IndexError(f"MATLAB counts from 1, got {cell}")  # -1 would be the last cell
         pixels: npt.NDArray[np.uint8] = np.asarray(self.file[self.pairs[pair - 1][place - 1, person - 1]][()])
-        return pixels.T
+        return np.transpose(pixels)
 
 
 def _write(folder: Path, config: dict[str, Any], cells: _Cells, image: Any) -> None:
