@@ -62,7 +62,9 @@ def matrix(value: Matrix, name: str) -> Floats | torch.Tensor:
             with np.errstate(over="ignore"):  # what does not fit becomes infinite, and that is found later
                 array = np.ascontiguousarray(value, dtype=np.float32)
         except (TypeError, ValueError) as error:
-            raise FeatmaskError(f"{name}: expected numbers in rows of equal length; got {type(value).__name__}") from error
+            raise FeatmaskError(
+                f"{name}: expected numbers in rows of equal length; got {type(value).__name__}"
+            ) from error
     if array.ndim != 2 or 0 in array.shape:
         raise FeatmaskError(f"{name}: expected shape (number, length), neither of them 0; got {tuple(array.shape)}")
     return array  # type: ignore[no-any-return]
@@ -144,10 +146,11 @@ def sides(
         q_cams, g_cams = labels(query_cams, queries, "query_cams"), labels(gallery_cams, gallery, "gallery_cams")
         _same_kind(q_cams, g_cams, "cameras")
         cams = np.unique(np.concatenate([q_cams, g_cams[kept]]), return_inverse=True)[1].astype(np.int64)
-        if len(codes) and cams.max() == 0:
+        if cams.max() == 0:
             warnings.warn(
-                "all queries and all gallery items have one camera: every right item counts as seen by the query's own "
-                "camera and is dropped, so that no query can have a match; give None for both sides' cameras to keep them",
+                "all queries and all gallery items have one camera: every right item counts as seen by the query's "
+                "own camera and is dropped, so that no query can have a match and there is no score; give None for "
+                "both sides' cameras to keep them",
                 FeatmaskWarning,
                 stacklevel=3,
             )
@@ -166,9 +169,10 @@ def warn_if_alike(gallery: Floats | torch.Tensor) -> None:
     """Warn where all gallery features are one: then every order is an order of ties."""
     if len(gallery) < 2:
         return
-    first = gallery[:1]
+    rows: Any = gallery
+    first = rows[:1]
     for start in range(0, len(gallery), 256):
-        if float(abs(gallery[start : start + 256] - first).max()) > 1e-6 * float(abs(first).max()):
+        if float(abs(rows[start : start + 256] - first).max()) > 1e-6 * float(abs(first).max()):
             return
     warnings.warn(
         "all gallery features are alike: the ranking is that of the gallery's order, and the score means nothing; "

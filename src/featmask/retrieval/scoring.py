@@ -121,7 +121,9 @@ def evaluate(
         inp=scores.inp,
         first_hit=scores.first,
         num_valid=int(valid.sum()),
-        rules=_rules(who, int(valid.sum()), metric if distances is None else "distances as given", average_precision, junk_id),
+        rules=_rules(
+            who, int(valid.sum()), metric if distances is None else "distances as given", average_precision, junk_id
+        ),
     )
 
 
