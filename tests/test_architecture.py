@@ -15,7 +15,8 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 ORDER = [
     "cli", "comparison", "masks", "experiment", "tasks", "terminal", "report", "stats", "evaluation", "training",
     "sampling", "losses", "checkpointing", "optim", "runlog", "recipe", "attacks", "retrieval", "data",
-    "models", "metrics", "environment", "devices", "progress", "insert", "family", "layers", "functional", "masking", "results", "files", "modes", "errors",
+    "models", "metrics", "environment", "devices", "progress", "insert", "family", "layers", "functional",
+    "masking", "results", "files", "modes", "errors",
 ]  # fmt: skip
 
 

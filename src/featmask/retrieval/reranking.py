@@ -110,7 +110,8 @@ def _weights(features: Any, known: Neighbourhood, starts: Integers, columns: npt
     rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     scaled = pair_distances(features, rows, columns.astype(np.int64)) / known.furthest[rows]
     weights = np.exp(-np.square(scaled))
-    return (weights / np.add.reduceat(weights, starts[:-1])[rows]).astype(np.float32)
+    encoded: Floats = (weights / np.add.reduceat(weights, starts[:-1])[rows]).astype(np.float32)
+    return encoded
 
 
 def _averaged(
@@ -126,7 +127,7 @@ def _averaged(
         row = np.repeat(np.arange(rows), lengths[members].sum(1))
         flat = row * count + columns[at]
         total = np.bincount(flat, weights=weights[at], minlength=rows * count)
-        there = np.flatnonzero(total)
+        there = np.flatnonzero(total != 0)
         many[start + 1 : start + rows + 1] = np.bincount(there // count, minlength=rows)
         parts.append((there % count).astype(np.int32))
         mass.append((total[there] / members.shape[1]).astype(np.float32))
@@ -159,7 +160,7 @@ def _blend(original: Any, starts: Integers, columns: npt.NDArray[np.int32], weig
         row = np.repeat(np.repeat(np.arange(stop - start), np.diff(starts[start : stop + 1])), reach)
         shared = np.bincount(row * gallery + owners[at], weights=common, minlength=(stop - start) * gallery)
         # 1 - shared / (2 - shared), times 1 - lambda, where there is something to subtract
-        there = np.flatnonzero(shared)
+        there = np.flatnonzero(shared != 0)
         nearer = (shared[there] / (2 - shared[there]) * (1 - lambda_)).astype(np.float32)
         part = original[start:stop]
         part *= lambda_
