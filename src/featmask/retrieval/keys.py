@@ -36,7 +36,7 @@ def check_metric(metric: str) -> None:
 
 
 def from_features(
-    query: Floats | torch.Tensor, gallery: Floats | torch.Tensor, metric: str
+    query: Floats | torch.Tensor, gallery: Floats | torch.Tensor, squares: Any, metric: str
 ) -> Iterator[tuple[int, Keys]]:
     """Keys of a chunk of queries after the other.
 
@@ -45,13 +45,12 @@ def from_features(
     Args:
         query: (Q, D).
         gallery: (G, D), on the same device.
+        squares: (G,) the gallery's squared norms.
         metric: ``"euclidean"`` or ``"cosine"``.
 
     Yields:
         The number of the first query, and keys of shape (rows, G).
     """
-    squares = squared_norms(gallery, "gallery_features")
-    squared_norms(query, "query_features")
     rows = chunk_rows(len(gallery))
     if isinstance(query, torch.Tensor) or isinstance(gallery, torch.Tensor):
         yield from _device_keys(torch.as_tensor(query), torch.as_tensor(gallery), torch.as_tensor(squares), metric)

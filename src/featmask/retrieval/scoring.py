@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..errors import FeatmaskError
 from . import counting
 from .inputs import Integers, Labels, Matrix, Sides, pair, sides, warn_if_alike
-from .keys import Keys, check_metric, from_distances, from_features, given
+from .keys import Keys, check_metric, from_distances, from_features, given, squared_norms
 
 Doubles = npt.NDArray[np.float64]
 
@@ -147,10 +147,12 @@ def prepare(
         raise FeatmaskError("expected the features of both sides, or distances=")
     query, gallery = pair(query_features, gallery_features)
     who = sides(query_ids, query_cams, gallery_ids, gallery_cams, (len(query), len(gallery)), junk_id)
-    gallery = gallery[who.kept] if who.junk else gallery
-    chunks = from_features(query, gallery, metric)
+    squared_norms(query, "query_features")  # for its check; the order within a row does not need them
+    squares = squared_norms(gallery, "gallery_features")
+    if who.junk:
+        gallery, squares = gallery[who.kept], squares[who.kept]
     warn_if_alike(gallery)
-    return who, chunks
+    return who, from_features(query, gallery, squares, metric)
 
 
 class Matches:
