@@ -1,0 +1,125 @@
+"""Solid-looking parts painted onto an array: limbs (tapered capsules) and trunks (profiles along a vertical axis).
+
+Each part knows, for its pixels, how far across it they lie (u from -1 to 1) and how far along (v from 0 to 1); colour is
+a function of both, and the surface's normal follows from u, so that light gives a body to what is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+#: (u, v) -> colours, of shape (rows, columns, 3) or (3,).
+Paint = Callable[[Floats, Floats], Floats]
+Point = tuple[float, float]
+
+
+@dataclass
+class Canvas:
+    """Pixels, and the light that falls on what is painted.
+
+    Attributes:
+        pixels: (height, width, 3), 0 to 1.
+        light: direction to the light: right, up, towards the camera.
+        ambient: share of light that comes from everywhere.
+        folds: (64, 64) brightness factors of crumpled cloth.
+    """
+
+    pixels: Floats
+    light: tuple[float, float, float]
+    ambient: float
+    folds: Floats
+
+    def limb(self, start: Point, end: Point, r0: float, r1: float, paint: Paint, cloth: bool = True) -> None:
+        """Paint a capsule from ``start`` (radius ``r0``) to ``end`` (``r1``), in pixels."""
+        (x0, y0), (x1, y1) = start, end
+        reach = max(r0, r1) + 1.0
+        area = self._area(min(x0, x1) - reach, min(y0, y1) - reach, max(x0, x1) + reach, max(y0, y1) + reach)
+        if area is None:
+            return
+        rows, columns, y, x = area
+        dx, dy = x1 - x0, y1 - y0
+        length = max(float(np.hypot(dx, dy)), 1e-3)
+        ex, ey = dx / length, dy / length
+        px, py = x - x0, y - y0
+        along = px * ex + py * ey
+        across = px * -ey + py * ex
+        v = np.clip(along / length, 0.0, 1.0)
+        radius = r0 + (r1 - r0) * v
+        beyond = along - v * length
+        cover = np.clip(radius - np.sqrt(across * across + beyond * beyond) + 0.5, 0.0, 1.0)
+        u = np.clip(across / radius, -1.0, 1.0)
+        self._put(rows, columns, cover, u, v, (-ey, -ex), paint, cloth)
+
+    def trunk(
+        self, ys: Sequence[float], centres: Sequence[float], halves: Sequence[float], paint: Paint, cloth: bool = True
+    ) -> None:
+        """Paint what has the centre ``centres`` and half width ``halves`` at the heights ``ys`` (ascending), in pixels."""
+        reach = max(halves) + 1.0
+        area = self._area(min(centres) - reach, ys[0], max(centres) + reach, ys[-1])
+        if area is None:
+            return
+        rows, columns, y, x = area
+        centre = np.interp(y, ys, centres).astype(np.float32)
+        half = np.maximum(np.interp(y, ys, halves), 0.3).astype(np.float32)
+        offset = x - centre
+        cover = np.clip(half - np.abs(offset) + 0.5, 0.0, 1.0)
+        cover = cover * np.clip(np.minimum(y - ys[0], ys[-1] - y) + 0.5, 0.0, 1.0)
+        u = np.clip(offset / half, -1.0, 1.0)
+        v = np.clip((y - ys[0]) / max(ys[-1] - ys[0], 1e-3), 0.0, 1.0) + np.zeros_like(u)
+        self._put(rows, columns, cover, u, v, (1.0, 0.0), paint, cloth)
+
+    def shade(self, x: float, y: float, wide: float, high: float, strength: float) -> None:
+        """Darken a soft ellipse: a shadow."""
+        area = self._area(x - wide, y - high, x + wide, y + high)
+        if area is None:
+            return
+        rows, columns, ys, xs = area
+        depth = np.clip(1.0 - ((xs - x) / wide) ** 2 - ((ys - y) / high) ** 2, 0.0, 1.0)
+        self.pixels[rows, columns] *= (1.0 - strength * np.sqrt(depth))[..., None]
+
+    def _area(self, left: float, top: float, right: float, bottom: float) -> tuple[slice, slice, Floats, Floats] | None:
+        height, width = self.pixels.shape[:2]
+        x0, x1 = max(int(left), 0), min(int(right) + 2, width)
+        y0, y1 = max(int(top), 0), min(int(bottom) + 2, height)
+        if x0 >= x1 or y0 >= y1:
+            return None
+        y = np.arange(y0, y1, dtype=np.float32)[:, None] + np.float32(0.5)
+        x = np.arange(x0, x1, dtype=np.float32)[None] + np.float32(0.5)
+        return slice(y0, y1), slice(x0, x1), y, x
+
+    def _put(
+        self,
+        rows: slice,
+        columns: slice,
+        cover: Floats,
+        u: Floats,
+        v: Floats,
+        axis: tuple[float, float],
+        paint: Paint,
+        cloth: bool,
+    ) -> None:
+        """Light a part's colours and lay them over what is there; ``axis`` is where u points (right, up)."""
+        lx, ly, lz = self.light
+        facing = u * np.float32(axis[0] * lx + axis[1] * ly) + np.sqrt(1.0 - u * u) * np.float32(lz)
+        bright = self.ambient + (1.0 - self.ambient) * np.maximum(facing, 0.0) * 1.3
+        if cloth:
+            bright = bright * self.folds[(v * 40).astype(np.intp), ((u + 1.0) * 15).astype(np.intp)]
+        colours = paint(u, v) * bright[..., None]
+        under = self.pixels[rows, columns]
+        under += (colours - under) * cover[..., None]
+
+
+def plain(value: Sequence[float]) -> Paint:
+    """Paint of one colour."""
+    fixed = np.array(value, dtype=np.float32)
+    return lambda u, v: fixed
+
+
+def mix(where: npt.NDArray[np.bool_], one: Sequence[float] | Floats, two: Sequence[float] | Floats) -> Floats:
+    """Colours ``one`` where a mask (rows, columns) holds, else ``two``."""
+    return np.where(where[..., None], np.asarray(one, np.float32), np.asarray(two, np.float32))
