@@ -13,8 +13,8 @@ from .people import Person
 
 def around(u: Floats, facing: float) -> Floats:
     """Longitude on the body (0 is the front, radians from -pi to pi) of what is seen at u by a camera."""
-    longitude = np.arcsin(u) - facing
-    return (longitude + math.pi) % (2 * math.pi) - math.pi
+    longitude = np.arcsin(u) - np.float32(facing)
+    return np.asarray((longitude + math.pi) % (2 * math.pi) - math.pi, dtype=np.float32)
 
 
 def upper(person: Person, facing: float) -> Paint:
@@ -53,7 +53,8 @@ def patterned(person: Person, where: Floats, down: Floats) -> Floats:
     if person.pattern == "along":
         return mix(along, accent, base)
     if person.pattern == "checks":
-        return (mix(across, accent, base) + mix(along, accent, base)) * np.float32(0.5)
+        both: Floats = (mix(across, accent, base) + mix(along, accent, base)) * np.float32(0.5)
+        return both
     if person.pattern == "logo":
         return mix(emblem(person.logo, where, down), accent, base)
     if person.pattern == "band":
@@ -63,14 +64,17 @@ def patterned(person: Person, where: Floats, down: Floats) -> Floats:
 
 def emblem(kind: int, where: Floats, down: Floats) -> npt.NDArray[np.bool_]:
     """One of four emblems: a block, a badge, bars, or a big print on the back."""
-    x, y = where, down - 0.42
+    x, y = where, down - np.float32(0.42)
+    seen: npt.NDArray[np.bool_]
     if kind == 0:
-        return (np.abs(x) < 0.55) & (np.abs(y) < 0.13)
-    if kind == 1:
-        return x * x / 0.36 + y * y / 0.035 < 1.0
-    if kind == 2:
-        return (np.abs(x) < 0.6) & (np.abs(y) < 0.17) & ((y * 11.0) % 1.0 < 0.5)
-    return (np.abs(np.abs(x) - math.pi) < 0.6) & (np.abs(y) < 0.2)
+        seen = (np.abs(x) < 0.55) & (np.abs(y) < 0.13)
+    elif kind == 1:
+        seen = x * x / 0.36 + y * y / 0.035 < 1.0
+    elif kind == 2:
+        seen = (np.abs(x) < 0.6) & (np.abs(y) < 0.17) & ((y * 11.0) % 1.0 < 0.5)
+    else:
+        seen = (np.abs(np.abs(x) - math.pi) < 0.6) & (np.abs(y) < 0.2)
+    return seen
 
 
 def straps(person: Person, where: Floats, down: Floats, colours: Floats) -> Floats:

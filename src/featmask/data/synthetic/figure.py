@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import clothes
-from .canvas import Canvas, Point, plain
+from .canvas import Canvas, Paint, Point, plain
 from .people import Person
 
 Place = tuple[float, float, float]
@@ -98,6 +98,7 @@ def _swing(pose: Pose, side: int) -> tuple[float, float]:
 
 def _legs(canvas: Canvas, person: Person, view: View) -> list[Part]:
     parts: list[Part] = []
+    under = -0.3  # whatever the step, hems hang over thighs
     for side in (-1, 1):
         thigh, knee = _swing(view.pose, side)
         hip = (side * 0.052 * person.girth, 0.52, 0.0)
@@ -108,9 +109,18 @@ def _legs(canvas: Canvas, person: Person, view: View) -> list[Part]:
         wide = 0.056 * person.girth
         loose = 0.043 if person.lower == "trousers" else 0.031
         parts += [
-            _limb(canvas, view, hip, knee_at, wide, 0.042 * person.girth, clothes.leg(person, 0)),
-            _limb(canvas, view, knee_at, ankle, 0.040 * person.girth, loose * 0.8, clothes.leg(person, 1)),
-            _limb(canvas, view, (ankle[0], ankle[1] - 0.012, ankle[2]), toe, 0.027, 0.021, plain(person.shoes), 0.01),
+            _limb(canvas, view, hip, knee_at, wide, 0.042 * person.girth, clothes.leg(person, 0), under),
+            _limb(canvas, view, knee_at, ankle, 0.040 * person.girth, loose * 0.8, clothes.leg(person, 1), under),
+            _limb(
+                canvas,
+                view,
+                (ankle[0], ankle[1] - 0.012, ankle[2]),
+                toe,
+                0.027,
+                0.021,
+                plain(person.shoes),
+                under + 0.01,
+            ),
         ]
     return parts
 
@@ -125,11 +135,14 @@ def _arms(canvas: Canvas, person: Person, view: View) -> list[Part]:
         bent = swing + view.pose.elbow
         wrist = (elbow[0] - out * 0.3, elbow[1] - 0.145 * math.cos(bent), elbow[2] + 0.145 * math.sin(bent))
         hand = (wrist[0], wrist[1] - 0.03 * math.cos(bent), wrist[2] + 0.03 * math.sin(bent))
+        beyond = (
+            -0.4 if view.near((shoulder[0], 0.5, shoulder[2])) < -0.05 else 0.0
+        )  # the far arm swings behind the legs
         thick = (0.036 if person.upper in ("jacket", "coat") else 0.031) * (0.5 + 0.5 * person.girth)
         parts += [
-            _limb(canvas, view, shoulder, elbow, thick * 1.15, thick, clothes.sleeve(person, 0), 0.02),
-            _limb(canvas, view, elbow, wrist, thick * 0.95, thick * 0.72, clothes.sleeve(person, 1), 0.03),
-            _limb(canvas, view, wrist, hand, 0.018, 0.016, plain(person.skin), 0.02),
+            _limb(canvas, view, shoulder, elbow, thick * 1.15, thick, clothes.sleeve(person, 0), beyond + 0.02),
+            _limb(canvas, view, elbow, wrist, thick * 0.95, thick * 0.72, clothes.sleeve(person, 1), beyond + 0.03),
+            _limb(canvas, view, wrist, hand, 0.018, 0.016, plain(person.skin), beyond + 0.02),
         ]
         if person.bag == "hand" and side == person.side:
             parts.append(_hand_bag(canvas, person, view, hand))
@@ -143,7 +156,7 @@ def _limb(
     end: Place,
     r0: float,
     r1: float,
-    paint: clothes.Paint,
+    paint: Paint,
     nearer: float = 0.0,
 ) -> Part:
     middle = tuple((a + b) / 2 for a, b in zip(start, end, strict=True))
@@ -156,8 +169,9 @@ def _trunk(canvas: Canvas, person: Person, view: View) -> list[Part]:
     girth, wide = person.girth, 0.6 * person.shoulders + 0.4 * person.girth
     # heights, half widths from the front and from the side
     profile = [
-        (0.850, 0.035, 0.035),
-        (0.825, 0.098 * wide, 0.050),
+        (0.858, 0.036, 0.036),
+        (0.836, 0.078 * wide, 0.046),
+        (0.816, 0.106 * wide, 0.056),
         (0.780, 0.112 * wide, 0.068 * girth),
         (0.680, 0.100 * girth, 0.074 * girth),
         (0.600, 0.094 * girth, 0.070 * girth),
@@ -176,9 +190,7 @@ def _trunk(canvas: Canvas, person: Person, view: View) -> list[Part]:
     return parts
 
 
-def _rows(
-    canvas: Canvas, view: View, profile: list[tuple[float, float, float]], paint: clothes.Paint, nearer: float
-) -> Part:
+def _rows(canvas: Canvas, view: View, profile: list[tuple[float, float, float]], paint: Paint, nearer: float) -> Part:
     lean = math.tan(view.pose.lean)
     places = [(0.0, height, max(height - 0.5, 0.0) * lean) for height, _, _ in profile]
     spots = [view.flat(place) for place in places]
@@ -199,8 +211,8 @@ def _head(canvas: Canvas, person: Person, view: View) -> list[Part]:
     parts: list[Part] = [neck, (0.05, lambda: canvas.trunk(rows, [x] * 9, outline, paint, cloth=False))]
     if person.hair_style == "long" and person.hat != "hood":
         back = (0.0, 0.87, lean - 0.055)
-        below = (0.0, 0.80, lean - 0.06)
-        parts.append(_limb(canvas, view, back, below, 0.050, 0.040, plain(person.hair), _above(view, 0.07)))
+        below = (0.0, 0.815, lean - 0.06)
+        parts.append(_limb(canvas, view, back, below, 0.047, 0.034, plain(person.hair), _above(view, 0.07)))
     elif person.hair_style == "tail" and person.hat != "hood":
         knot, tip = (0.0, 0.94, lean - 0.065), (0.0, 0.86, lean - 0.085)
         parts.append(_limb(canvas, view, knot, tip, 0.022, 0.014, plain(person.hair), _above(view, 0.07)))

@@ -137,7 +137,8 @@ def _finished(target: Path, world: World) -> bool:
     wanted = _record(world)
     if found != wanted:
         raise FeatmaskError(
-            f"{target} holds another rendered world ({_differences(found, wanted)}); name a new folder, or delete this one"
+            f"{target} holds another rendered world ({_differences(found, wanted)}); "
+            "name a new folder, or delete this one"
         )
     for folder, count in wanted["pictures"].items():
         there = len(list((target / folder).glob("*.png")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,8 @@ from .canvas import Canvas, Floats, plain
 from .domains import Colour
 from .world import SCENE, World
 
-#: A panorama is this many pictures wide; shots look at different parts of it.
-SPAN = 8
+#: A place is this many pictures wide; shots look at different parts of it.
+SPAN = 4
 
 #: Scene -> colours of the ground and of what stands behind it.
 GROUNDS: dict[str, tuple[Colour, Colour]] = {
@@ -28,18 +29,22 @@ GROUNDS: dict[str, tuple[Colour, Colour]] = {
 }
 
 
-def panorama(world: World, camera: int, scene: str, pitch: float) -> Floats:
-    """A strip of a place, at twice the height of a picture and ``SPAN`` double widths wide.
+def panorama(world: World, camera: int, scenes: tuple[str, ...], pitch: float) -> Floats:
+    """A strip of the places that a camera sees, side by side, at twice the height of a picture.
 
     Args:
         world: gives the size and the random stream.
         camera: its number.
-        scene: a name of ``GROUNDS``.
+        scenes: names of ``GROUNDS``; each gets ``SPAN`` double widths.
         pitch: degrees; the steeper, the more of the ground is seen.
     """
+    parts = [_place(world, world.stream(SCENE, camera, number), name, pitch) for number, name in enumerate(scenes)]
+    return np.concatenate(parts, axis=1)
+
+
+def _place(world: World, rng: np.random.Generator, scene: str, pitch: float) -> Floats:
     image, draw = require("PIL.Image", "train"), require("PIL.ImageDraw", "train")
     blur = require("PIL.ImageFilter", "train")
-    rng = world.stream(SCENE, camera)
     height, width = 2 * world.height, 2 * world.width * SPAN
     edge = int(height * np.clip(0.62 - pitch / 42, 0.02, 0.62))
     ground, behind = (np.array(value) for value in GROUNDS[scene])
@@ -53,7 +58,7 @@ def panorama(world: World, camera: int, scene: str, pitch: float) -> Floats:
     _things(pen, scene, rng, width, edge, height)
     picture = picture.filter(blur.GaussianBlur(1.3 * world.height / 128))
     grain = rng.normal(1.0, 0.05, (height, width)) * _cloud(rng, height, width, 16, 0.07)
-    return (np.asarray(picture, dtype=np.float32) / np.float32(255) * grain[..., None]).astype(np.float32)
+    return np.asarray(np.asarray(picture) / 255.0 * grain[..., None], dtype=np.float32)
 
 
 def _cloud(rng: np.random.Generator, height: int, width: int, cell: int, strength: float) -> Floats:
@@ -64,7 +69,7 @@ def _cloud(rng: np.random.Generator, height: int, width: int, cell: int, strengt
     return np.asarray(image.fromarray(coarse).resize(size, image.Resampling.BICUBIC), dtype=np.float32)
 
 
-def _rgb(value: Colour | Floats, factor: float = 1.0) -> tuple[int, int, int]:
+def _rgb(value: Iterable[float], factor: float = 1.0) -> tuple[int, int, int]:
     r, g, b = (int(min(max(part * factor, 0.0), 1.0) * 255) for part in value)
     return r, g, b
 
@@ -72,6 +77,8 @@ def _rgb(value: Colour | Floats, factor: float = 1.0) -> tuple[int, int, int]:
 def _behind(pen: Any, scene: str, rng: np.random.Generator, width: int, edge: int) -> None:
     """Bricks, windows, hedges, railings: what closes the view."""
     back = GROUNDS[scene][1]
+    x: float
+    y: float
     if scene == "wall":
         for row, y in enumerate(range(0, edge, 9)):
             for x in range(-(row % 2) * 12, width, 24):
@@ -100,8 +107,10 @@ def _behind(pen: Any, scene: str, rng: np.random.Generator, width: int, edge: in
 def _ground(pen: Any, scene: str, rng: np.random.Generator, width: int, edge: int, height: int) -> None:
     """Joints, tufts, kerbs, markings: what lies on the ground."""
     base = GROUNDS[scene][0]
+    x: float
+    y: float
     if scene in ("paving", "tiles", "arcade", "railings", "wall"):
-        y, step = float(edge), 7.0
+        y, step = edge, 7.0
         while y < height:
             pen.line((0, y, width, y), fill=_rgb(base, 0.80), width=2)
             # joints run to a far point, and lean the more the further they lie aside

@@ -17,7 +17,7 @@ ROWS = (6, 2)
 
 
 def contact_sheet(world: World, path: str | Path) -> None:
-    """Write a PNG: six identities of ``world`` in rows, eight shots over its cameras in columns, two of the other domain.
+    """Write a PNG: in rows six identities of ``world`` and two of the other domain, in columns eight shots.
 
     Raises:
         MissingExtraError: Pillow is not installed.

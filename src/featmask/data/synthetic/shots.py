@@ -47,7 +47,7 @@ def _person(world: World, kind: int, number: int) -> Person:
 def _picture(world: World, person: Person, number: int, rng: np.random.Generator, zoom: float) -> Picture:
     """Paint, from far to near, what ``camera`` sees, and expose it; ``zoom`` is 0 for no person, 1 for a good box."""
     camera = camera_of(world, number)
-    high, wide = 2 * world.height, 2 * world.width
+    wide = 2 * world.width
     left = int(rng.integers(camera.backdrop.shape[1] - wide))
     lx, ly, lz = camera.light
     canvas = Canvas(
@@ -71,7 +71,7 @@ def _picture(world: World, person: Person, number: int, rng: np.random.Generator
 def _walker(canvas: Canvas, person: Person, camera: Camera, rng: np.random.Generator, zoom: float) -> None:
     high, wide = canvas.pixels.shape[:2]
     pose = _pose(camera, rng)
-    scale = high * 0.90 * float(np.clip(rng.normal(1.0, 0.05), 0.88, 1.14)) * zoom / math.cos(pose.pitch) ** 0.75
+    scale = high * 0.96 * float(np.clip(rng.normal(1.0, 0.05), 0.88, 1.14)) * zoom / math.cos(pose.pitch) ** 0.75
     x = wide * (0.5 + float(rng.normal(0.0, 0.045 if zoom == 1.0 else 0.22)))
     y = high * (0.5 + float(rng.normal(0.0, 0.022 if zoom == 1.0 else 0.30)))
     _stand(canvas, person, View(pose, x, y, scale))
