@@ -110,7 +110,7 @@ def _weights(features: Any, known: Neighbourhood, starts: Integers, columns: npt
     rows = np.repeat(np.arange(len(starts) - 1), np.diff(starts))
     scaled = pair_distances(features, rows, columns.astype(np.int64)) / known.furthest[rows]
     weights = np.exp(-np.square(scaled))
-    # an item with many copies before it may lack itself and everything else: its sum is 0 and no weight is divided by it
+    # an item behind many copies of itself may have no neighbours at all: its sum is 0, and no weight is divided by it
     encoded: Floats = (weights / np.bincount(rows, weights=weights, minlength=len(starts) - 1)[rows]).astype(np.float32)
     return encoded
 
