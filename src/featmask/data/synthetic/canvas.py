@@ -109,7 +109,7 @@ class Canvas:
         facing = u * np.float32(axis[0] * lx + axis[1] * ly) + np.sqrt(1.0 - u * u) * np.float32(lz)
         bright = self.ambient + (1.0 - self.ambient) * np.maximum(facing, 0.0) * 1.3
         if cloth:
-            bright = bright * self.folds[(v * 40).astype(np.intp), ((u + 1.0) * 15).astype(np.intp)]
+            bright = bright * self.folds.take((v * 40).astype(np.intp) * 64 + ((u + 1.0) * 15).astype(np.intp))
         colours = paint(u, v) * bright[..., None]
         under = self.pixels[rows, columns]
         under += (colours - under) * cover[..., None]

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from .canvas import Floats, Paint, mix
+from .canvas import Floats, Paint, mix, plain
 from .people import Person
 
 
@@ -47,7 +47,6 @@ def patterned(person: Person, where: Floats, down: Floats) -> Floats:
     base, accent = person.top, person.accent
     across = (down * person.pitch) % 1.0 < 0.5
     along = (where * person.pitch / 1.6) % 1.0 < 0.5
-    blank = np.zeros(down.shape, dtype=np.bool_)
     if person.pattern == "across":
         return mix(across, accent, base)
     if person.pattern == "along":
@@ -59,7 +58,7 @@ def patterned(person: Person, where: Floats, down: Floats) -> Floats:
         return mix(emblem(person.logo, where, down), accent, base)
     if person.pattern == "band":
         return mix((down > 0.30) & (down < 0.52), accent, base)
-    return mix(blank, accent, base)
+    return mix(np.zeros(down.shape, dtype=np.bool_), accent, base)
 
 
 def emblem(kind: int, where: Floats, down: Floats) -> npt.NDArray[np.bool_]:
@@ -91,13 +90,15 @@ def sleeve(person: Person, part: int) -> Paint:
     """An upper arm (part 0) or forearm (1): cloth as far as the sleeve reaches, then skin."""
     ends = person.sleeve - part
     coloured = person.accent if person.pattern == "sleeves" else person.top
+    if ends <= 0.0:
+        return plain(person.skin)
 
     def paint(u: Floats, v: Floats) -> Floats:
-        cloth = mix(np.zeros(v.shape, dtype=np.bool_), coloured, coloured)
-        if person.pattern == "across":
-            cloth = mix((v * person.pitch * 0.5 + 0.1) % 1.0 < 0.5, person.accent, coloured)
-        elif person.pattern == "checks":
-            cloth = (cloth + mix((v * person.pitch * 0.5) % 1.0 < 0.5, person.accent, coloured)) * np.float32(0.5)
+        if person.pattern not in ("across", "checks"):
+            return mix(v < ends, coloured, person.skin)
+        cloth = mix((v * person.pitch * 0.5 + 0.1) % 1.0 < 0.5, person.accent, coloured)
+        if person.pattern == "checks":
+            cloth = (cloth + np.array(coloured, np.float32)) * np.float32(0.5)
         return mix(v < ends, cloth, person.skin)
 
     return paint
@@ -107,6 +108,8 @@ def leg(person: Person, part: int) -> Paint:
     """A thigh (part 0) or shin (1): trousers, shorts, or bare under a skirt."""
     bare = person.lower == "skirt" or person.upper == "dress"
     ends = (0.0 if bare else {"shorts": 0.85}.get(person.lower, 2.0)) - part
+    if ends >= 1.0 and not person.stripe:
+        return plain(person.bottom)
 
     def paint(u: Floats, v: Floats) -> Floats:
         below = mix(v > 0.82, person.socks, person.skin) if part else np.array(person.skin, np.float32)
