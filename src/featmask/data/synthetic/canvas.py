@@ -16,6 +16,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float32]
 #: (u, v) -> colours, of shape (rows, columns, 3) or (3,).
 Paint = Callable[[Floats, Floats], Floats]
+#: Middles of pixels, as many as the largest canvas has in a row or column.
+_MIDDLES = np.arange(2048, dtype=np.float32) + np.float32(0.5)
 Point = tuple[float, float]
 
 
@@ -89,9 +91,7 @@ class Canvas:
         y0, y1 = max(int(top), 0), min(int(bottom) + 2, height)
         if x0 >= x1 or y0 >= y1:
             return None
-        y = np.arange(y0, y1, dtype=np.float32)[:, None] + np.float32(0.5)
-        x = np.arange(x0, x1, dtype=np.float32)[None] + np.float32(0.5)
-        return slice(y0, y1), slice(x0, x1), y, x
+        return slice(y0, y1), slice(x0, x1), _MIDDLES[y0:y1, None], _MIDDLES[None, x0:x1]
 
     def _put(
         self,
@@ -109,10 +109,12 @@ class Canvas:
         facing = u * np.float32(axis[0] * lx + axis[1] * ly) + np.sqrt(1.0 - u * u) * np.float32(lz)
         bright = self.ambient + (1.0 - self.ambient) * np.maximum(facing, 0.0) * 1.3
         if cloth:
-            bright = bright * self.folds.take((v * 40).astype(np.intp) * 64 + ((u + 1.0) * 15).astype(np.intp))
+            bright *= self.folds.take((v * 40).astype(np.intp) * 64 + ((u + 1.0) * 15).astype(np.intp))
         colours = paint(u, v) * bright[..., None]
         under = self.pixels[rows, columns]
-        under += (colours - under) * cover[..., None]
+        colours -= under
+        colours *= cover[..., None]
+        under += colours
 
 
 def _clip(values: npt.NDArray[np.floating[Any]], low: float) -> Floats:

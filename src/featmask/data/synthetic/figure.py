@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -47,20 +48,25 @@ class View:
     y: float
     scale: float
 
+    @cached_property
+    def turns(self) -> tuple[float, float, float, float]:
+        """Cosine and sine of the facing and of the pitch: they are asked for a hundred times."""
+        facing, pitch = self.pose.facing, self.pose.pitch
+        return math.cos(facing), math.sin(facing), math.cos(pitch), math.sin(pitch)
+
     def near(self, place: Place) -> float:
         """How near a place is to the camera."""
         x, y, z = place
-        facing, pitch = self.pose.facing, self.pose.pitch
-        return (z * math.cos(facing) - x * math.sin(facing)) * math.cos(pitch) + (y - 0.5) * math.sin(pitch)
+        cf, sf, cp, sp = self.turns
+        return (z * cf - x * sf) * cp + (y - 0.5) * sp
 
     def flat(self, place: Place) -> Point:
         """Where a place lies in the picture, in pixels."""
         x, y, z = place
-        facing, pitch = self.pose.facing, self.pose.pitch
-        right = x * math.cos(facing) + z * math.sin(facing)
-        front = z * math.cos(facing) - x * math.sin(facing)
+        cf, sf, cp, sp = self.turns
+        right, front = x * cf + z * sf, z * cf - x * sf
         grow = 1.0 + self.pose.depth * self.near(place)
-        up = (y - 0.5) * math.cos(pitch) - front * math.sin(pitch)
+        up = (y - 0.5) * cp - front * sp
         return self.x + right * grow * self.scale, self.y - up * grow * self.scale
 
     def size(self, length: float, place: Place) -> float:
