@@ -21,8 +21,9 @@ from .errors import FeatmaskError
 from .files import replacing, write_json
 
 SCHEMA = 1
-#: Per-sample columns that describe a sample; every other column is an outcome, 1 (right) or 0 (wrong).
-DESCRIPTIVE = ("index", "label", "predicted", "confidence")
+#: Per-sample columns that describe a sample; every other column is an outcome: 1 (right) or 0 (wrong), or a score of
+#: that sample alone (``ap``, ``inp``).
+DESCRIPTIVE = ("index", "label", "predicted", "confidence", "pid", "cam")
 
 Columns = dict[str, npt.NDArray[Any]]
 
@@ -32,12 +33,16 @@ class Suite:
     """One evaluation of one model.
 
     Attributes:
-        name: ``clean``, ``linf``, ...
+        name: of classification ``clean``, ``linf``; of re-identification ``clean``, ``reranked``, ``cross_<data set>``,
+            ``attack_query``, ``attack_gallery``.
         split: which part of the data, always named.
-        n: number of samples, those already wrong included.
+        n: number of samples, those already wrong included; of re-identification the queries that have a match.
         metrics: name -> value. An attack's accuracy is named ``attack@eps``, for example ``pgd@2/255``; the
-            worst case per sample over all attacks at an eps is ``worst@2/255``.
-        settings: everything needed to repeat it (norm, eps, steps, restarts, seed, indices).
+            worst case per sample over all attacks at an eps is ``worst@2/255``. Retrieval has several figures an
+            attack: ``fna.mAP@5/255``, ``worst.rank1@5/255``, and ``clean.mAP`` of the same queries, not attacked.
+        settings: everything needed to repeat it (norm, eps, steps, restarts, seed, indices); of re-identification
+            also ``rules`` (a mapping), ``queries``, ``no_match`` and ``gallery``; ``notes``, a list of what must be
+            said wherever the figures are shown.
         warnings: what a reader must know before believing a figure.
     """
 
@@ -92,7 +97,10 @@ def write_suite(folder: str | Path, suite: Suite, samples: Mapping[str, npt.Arra
     if "index" not in columns or set(lengths.values()) != {suite.n}:
         raise FeatmaskError(f"expected columns of length {suite.n}, 'index' among them; got {lengths}")
     target = Path(folder) / "eval"
-    with replacing(target / f"{suite.name}.samples.csv") as beside, open(beside, "w", newline="") as handle:
+    with (
+        replacing(target / f"{suite.name}.samples.csv") as beside,
+        open(beside, "w", newline="", encoding="utf-8") as handle,
+    ):
         writer = csv.writer(handle)
         writer.writerow(columns)
         writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
@@ -111,18 +119,26 @@ def read_suite(path: str | Path) -> tuple[Suite, Columns]:
 
 
 def read_samples(path: str | Path) -> Columns:
-    """Read per-sample columns; whole numbers come back as integers."""
-    with open(path, newline="") as handle:
+    """Read per-sample columns; whole numbers come back as integers, descriptions such as a person's id also as text.
+
+    Raises:
+        FeatmaskError: an outcome that is no number.
+    """
+    with open(path, newline="", encoding="utf-8") as handle:
         rows = list(csv.reader(handle))
     header, body = rows[0], rows[1:]
-    columns: Columns = {}
-    for position, name in enumerate(header):
-        values = [row[position] for row in body]
+    return {name: _column(path, name, [row[position] for row in body]) for position, name in enumerate(header)}
+
+
+def _column(path: str | Path, name: str, values: list[str]) -> npt.NDArray[Any]:
+    for kind, dtype in ((int, np.int64), (float, np.float64)):
         try:
-            columns[name] = np.array([int(value) for value in values], dtype=np.int64)
+            return np.array([kind(value) for value in values], dtype=dtype)
         except ValueError:
-            columns[name] = np.array([float(value) for value in values], dtype=np.float64)
-    return columns
+            pass
+    if name not in DESCRIPTIVE:
+        raise FeatmaskError(f"{path}: expected numbers in the column {name!r}, got {values[:3]}")
+    return np.array(values, dtype=np.str_)
 
 
 def read_run(folder: str | Path) -> Run:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -16,7 +18,25 @@ TITLES = {
     "ece": "Calibration error",
     "nll": "Negative log-likelihood",
 }
-ATTACKS = {"worst": "Worst case", "fgsm": "FGSM", "pgd": "PGD"}
+#: In the order in which they are shown.
+ATTACKS = {
+    "clean": "Not attacked",
+    "fgsm": "FGSM",
+    "pgd": "PGD",
+    "ifgsm": "I-FGSM",
+    "mifgsm": "MI-FGSM",
+    "sma": "SMA",
+    "fna": "FNA",
+    "odfa": "ODFA",
+    "lta": "LTA",
+    "misranking": "Mis-Ranking",
+    "worst": "Worst case",
+}
+#: The usual budget of attacks on retrieval: where it was measured, the first table shows it.
+USUAL = Fraction(5, 255)
+#: The retrieval figures that lead, in their order.
+LEADING = ("rank1", "mAP", "mINP")
+_RETRIEVAL = re.compile(r"rank(\d{1,4})|mAP|mINP", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -32,9 +52,34 @@ class Metric:
     name: str
 
     @property
+    def figure(self) -> str:
+        """What is counted, whatever was done to the images: ``accuracy``, ``mAP``, ``rank1``."""
+        head = self.name.partition("@")[0]
+        last = head.rpartition(".")[2]
+        if _RETRIEVAL.fullmatch(last):
+            return last
+        return "accuracy" if self.budget else head
+
+    @property
     def kind(self) -> str:
-        """What stands before the ``@``: the attack's name, or the figure's."""
-        return self.name.partition("@")[0]
+        """The attack's name (``clean`` for the same images, not attacked), or the figure's where there is none."""
+        head = self.name.partition("@")[0]
+        return head.removesuffix(f".{self.figure}") if self.retrieval else head
+
+    @property
+    def retrieval(self) -> bool:
+        """Whether it is a figure of a ranking."""
+        return _RETRIEVAL.fullmatch(self.figure) is not None
+
+    @property
+    def attacked(self) -> bool:
+        """Whether it belongs to an attack or its unattacked control, as a figure of a ranking."""
+        return self.retrieval and self.kind != self.figure
+
+    @property
+    def side(self) -> str:
+        """What an attack on retrieval changed: ``query``, ``gallery``; empty for other suites."""
+        return self.suite.removeprefix("attack_") if self.suite.startswith("attack_") else ""
 
     @property
     def title(self) -> str:
@@ -44,10 +89,31 @@ class Metric:
     @property
     def short(self) -> str:
         """For people, where the budget stands elsewhere."""
+        if self.retrieval:
+            return self._ranking_title()
         if self.budget:
             return ATTACKS.get(self.kind, self.kind)
         unattacked = self.name == "clean" and self.suite != "clean"
         return "Attacked subset, clean" if unattacked else TITLES.get(self.name, self.name)
+
+    @property
+    def figure_title(self) -> str:
+        """The figure alone: ``Rank-1``, ``mAP``, ``Accuracy``."""
+        if self.retrieval:
+            return self.figure.replace("rank", "Rank-")
+        return TITLES.get(self.figure, self.figure)
+
+    def _ranking_title(self) -> str:
+        figure = self.figure_title
+        if self.attacked:
+            text = {"worst": "Worst-case", "clean": "Attacked subset, clean"}.get(
+                self.kind, ATTACKS.get(self.kind, self.kind)
+            )
+            return f"{text} {figure}" + ("" if self.side in ("query", "") else f" ({self.side})")
+        if self.suite.startswith("cross_"):
+            return f"Cross-domain {figure} ({self.suite.removeprefix('cross_')})"
+        where = {"clean": figure, "reranked": f"Re-ranked {figure}"}
+        return where.get(self.suite, f"{figure} ({self.suite})")
 
     @property
     def budget(self) -> str:
@@ -57,12 +123,28 @@ class Metric:
     @property
     def words(self) -> str:
         """Within a sentence."""
+        if self.retrieval:
+            return self._ranking_words()
         if self.budget:
             kind = {"worst": "worst-case"}.get(self.kind, ATTACKS.get(self.kind, self.kind))
             return f"{kind} accuracy at {self.budget}"
         if self.name == "accuracy" and self.suite == "clean":
             return "clean accuracy"
         return TITLES[self.name].lower() if self.name in TITLES else self.name
+
+    def _ranking_words(self) -> str:
+        figure = self.figure_title
+        if self.attacked:
+            at = f" at {self.budget}" if self.budget else ""
+            side = "" if self.side in ("query", "") else f" ({self.side} attacked)"
+            if self.kind == "clean":
+                return f"clean {figure} of the attacked subset{side}"
+            kind = {"worst": "worst-case"}.get(self.kind, ATTACKS.get(self.kind, self.kind))
+            return f"{kind} {figure}{at}{side}"
+        if self.suite.startswith("cross_"):
+            return f"cross-domain {figure} on {self.suite.removeprefix('cross_')}"
+        where = {"clean": figure, "reranked": f"re-ranked {figure}"}
+        return where.get(self.suite, f"{figure} of {self.suite}")
 
     @property
     def lower_is_better(self) -> bool:
@@ -75,9 +157,22 @@ class Metric:
         return 1.0 if self.name in PLAIN else 100.0
 
     @property
+    def counted(self) -> bool:
+        """Whether it is a share of samples that are right: only such a share has Wilson's interval, McNemar's test."""
+        if self.retrieval:
+            return self.figure == "rank1"
+        return self.name in ("accuracy", "clean") or self.eps is not None
+
+    @property
     def headline(self) -> bool:
-        """Whether it stands in the first table: accuracies, calibration, and the worst case of attacks."""
-        return self.name in ("accuracy", "balanced_accuracy", "ece") or self.name.startswith("worst@")
+        """Whether it may stand in the first table; ``first_table`` chooses among budgets."""
+        if not self.retrieval:
+            return self.name in ("accuracy", "balanced_accuracy", "ece") or self.name.startswith("worst@")
+        if self.attacked:
+            return self.kind == "worst" and self.figure == "mAP" and self.eps is not None
+        if self.suite == "clean":
+            return self.figure in LEADING
+        return self.figure == "mAP" and (self.suite == "reranked" or self.suite.startswith("cross_"))
 
     @property
     def eps(self) -> Fraction | None:
@@ -87,6 +182,31 @@ class Metric:
             return Fraction(top) / Fraction(bottom or "1")  # 0.5/255 is no literal of Fraction
         except (ValueError, ZeroDivisionError):
             return None
+
+
+def first_table(metrics: Sequence[Metric]) -> list[Metric]:
+    """The figures that lead a report, in their order; of attacks on retrieval, those at the main budget."""
+    found = [metric for metric in metrics if metric.headline]
+    main = {metric.suite: main_budget(found, metric.suite) for metric in found if metric.attacked}
+    return sorted((m for m in found if not m.attacked or m.eps == main[m.suite]), key=_place)
+
+
+def main_budget(metrics: Sequence[Metric], suite: str) -> Fraction | None:
+    """The eps that stands for an attack suite: 5/255 if it was measured, else the middle of the range."""
+    # the smallest budgets leave all standing, the largest nothing
+    budgets = sorted({metric.eps for metric in metrics if metric.suite == suite and metric.eps is not None})
+    return USUAL if USUAL in budgets else budgets[len(budgets) // 2] if budgets else None
+
+
+def _place(metric: Metric) -> int:
+    """Classification as it was measured; of re-identification clean, re-ranked, attacked, other data sets."""
+    if not metric.retrieval:
+        return 0
+    if metric.suite == "clean":
+        return 1 + LEADING.index(metric.figure)
+    if metric.attacked:
+        return 6 if metric.side == "query" else 7
+    return 5 if metric.suite == "reranked" else 8
 
 
 def show(metric: Metric, value: float | None) -> str:

@@ -1,0 +1,77 @@
+"""A matplotlib figure that is drawn on by the pixel: images as they are, frames around them, signs as lines."""
+
+from __future__ import annotations
+
+import textwrap
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import require
+
+INK, SOFT, PAPER = "#1a1d21", "#57606a", "#ffffff"
+#: Okabe and Ito's green and vermilion, which colour-blind readers tell apart; the query's frame says nothing.
+RIGHT, WRONG, NEUTRAL = "#009E73", "#D55E00", "#57606a"
+#: A power of two: the canvas is as many pixels wide as was computed, without rounding.
+DPI = 128
+FRAME = 5
+#: Heights of type, in pixels; the width of a character on average, as a share of them.
+TEXT, SMALL, HEADING = 13.0, 12.5, 17.0
+CHARACTER = 0.56
+
+
+class Canvas:
+    """A figure whose units are pixels, counted from the top left corner."""
+
+    def __init__(self, figure: Any, width: int, height: int) -> None:
+        self.figure, self.height = figure, height
+        self.axes = figure.add_axes((0, 0, 1, 1), frameon=False)
+        self.axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
+
+    def image(self, x: int, y: int, pixels: npt.NDArray[np.uint8]) -> None:
+        """Pixel by pixel, (x, y) being its top left corner."""
+        self.figure.figimage(pixels, x, self.height - y - len(pixels), origin="upper")
+
+    def frame(self, x: int, y: int, width: int, height: int, right: bool | None) -> None:
+        """Around an image, not over it."""
+        patches = require("matplotlib.patches", "report")
+        colour = NEUTRAL if right is None else RIGHT if right else WRONG
+        for left, top, across, down in (
+            (x - FRAME, y - FRAME, width + 2 * FRAME, FRAME),
+            (x - FRAME, y + height, width + 2 * FRAME, FRAME),
+            (x - FRAME, y, FRAME, height),
+            (x + width, y, FRAME, height),
+        ):
+            self.axes.add_patch(patches.Rectangle((left, top), across, down, color=colour, lw=0, antialiased=False))
+
+    def sign(self, x: float, y: float, right: bool) -> None:
+        """A tick or a cross of 12 pixels, as lines: a font may lack them."""
+        strokes = [((-7, -2, 6), (0, 5, -6))] if right else [((-5, 5), (-5, 5)), ((-5, 5), (5, -5))]
+        for across, down in strokes:
+            self.axes.plot(
+                [x + step for step in across],
+                [y + step for step in down],
+                color=RIGHT if right else WRONG,
+                lw=3.2 * 72 / DPI,
+                solid_capstyle="round",
+                solid_joinstyle="round",
+            )
+
+    def text(self, x: float, y: float, text: str, size: float, colour: str = INK, **options: Any) -> None:
+        """Text as it is, ``size`` in pixels: a dollar sign begins no mathematics."""
+        points = size * 72 / DPI
+        self.axes.text(x, y, text, fontsize=points, color=colour, va="center", parse_math=False, **options)
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """Lines of small type that stay within a width, by the average character."""
+    longest = max(20, int(width / (CHARACTER * SMALL)))
+    return [line for part in text.splitlines() for line in textwrap.wrap(part, longest)]
+
+
+def cut(text: str, width: int, size: float) -> str:
+    """One line that stays within a width, by the average character."""
+    text = " ".join(text.split())
+    longest = max(4, int(width / (CHARACTER * size)))
+    return text if len(text) <= longest else text[: longest - 1] + "…"
