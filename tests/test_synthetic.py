@@ -83,8 +83,7 @@ def test_every_query_has_a_right_gallery_picture_by_another_camera_and_ids_are_d
 
 def test_names_differ_however_many_there_are():
     world = World(train_ids=4999, test_ids=4999, cameras=99, shots=1, distractors=39_000, junk=39_000)
-    pids = [number for number in (1, 2, 9997, 9998)]
-    names = [layout._name(f"{pid:04d}", 99, pid, shot) for pid in pids for shot in (0, 98)]
+    names = [layout._name(f"{pid:04d}", 99, pid, shot) for pid in (1, 2, 9997, 9998) for shot in (0, 98)]
     names += [layout._name(pid, 1, number, 0) for pid in ("0000", "-1") for number in (0, world.junk - 1)]
     assert all(NAME.match(name) for name in names)
     assert len(set(names)) == len(names)
@@ -230,3 +229,13 @@ def test_a_contact_sheet_shows_eight_rows_of_eight(tmp_path):
     contact_sheet(TINY, tmp_path / "sheet.png")
     with Image.open(tmp_path / "sheet.png") as sheet:
         assert sheet.size == (8 * 32, 8 * 64)
+
+
+def test_the_reader_of_market_finds_nothing_wrong(tiny):
+    from featmask.data.reid import check_reid, read_reid
+
+    assert check_reid(tiny).problems == []
+    found = read_reid(tiny)
+    on_disk = [len(list((tiny / name).iterdir())) for name in ("bounding_box_train", "query", "bounding_box_test")]
+    assert [len(found.train), len(found.query), len(found.gallery)] == on_disk
+    assert int((found.gallery.pids == -1).sum()) == 5

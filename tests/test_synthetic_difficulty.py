@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from featmask.data.synthetic import World, layout
-from featmask.data.synthetic.shots import distractor, junk, shot_of
-from featmask.data.synthetic.world import seen_by
+from featmask.data.synthetic.shots import _person, distractor, junk, shot_of
+from featmask.data.synthetic.world import PERSON, seen_by
 
 pytest.importorskip("PIL.Image")
 
@@ -83,8 +83,6 @@ def test_the_same_person_by_another_camera_is_nearer_than_someone_else_there(des
 
 def test_most_people_share_their_main_colours_with_others():
     """The median person has someone else within the spread of a person's own shades in both garments."""
-    from featmask.data.synthetic.shots import PERSON, _person
-
     world = World()
     colours = np.array([[*p.top, *p.bottom] for p in (_person(world, PERSON, 2 * i + 1) for i in range(80))])
     apart = np.abs(colours[:, None] - colours[None]).max(-1) + 9 * np.eye(80)

@@ -129,7 +129,7 @@ def head(person: Person, facing: float) -> Paint:
         hairy = (v < 0.24) | ((where > 1.05) & (v < (0.95 if person.hair_style == "long" else 0.72)))
         if person.hair_style == "bald":
             hairy = (where > 1.6) & (v > 0.35) & (v < 0.7)
-        face = mix((where < 0.75) & (np.abs(v - 0.47) < 0.06), np.multiply(person.skin, 0.62), person.skin)
+        face = mix((where < 0.75) & (np.abs(v - 0.47) < 0.06), np.multiply(person.skin, 0.72), person.skin)
         colours = mix(hairy, person.hair, face)
         if person.hat == "cap":
             colours = mix((v < 0.34) | ((v < 0.42) & (where < 0.9)), person.hat_colour, colours)

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from ...errors import require
 from .canvas import Canvas, Floats, plain
@@ -29,7 +30,7 @@ GROUNDS: dict[str, tuple[Colour, Colour]] = {
 }
 
 
-def panorama(world: World, camera: int, scenes: tuple[str, ...], pitch: float) -> Floats:
+def panorama(world: World, camera: int, scenes: tuple[str, ...], pitch: float) -> npt.NDArray[np.uint8]:
     """A strip of the places that a camera sees, side by side, at twice the height of a picture.
 
     Args:
@@ -42,7 +43,7 @@ def panorama(world: World, camera: int, scenes: tuple[str, ...], pitch: float) -
     return np.concatenate(parts, axis=1)
 
 
-def _place(world: World, rng: np.random.Generator, scene: str, pitch: float) -> Floats:
+def _place(world: World, rng: np.random.Generator, scene: str, pitch: float) -> npt.NDArray[np.uint8]:
     image, draw = require("PIL.Image", "train"), require("PIL.ImageDraw", "train")
     blur = require("PIL.ImageFilter", "train")
     height, width = 2 * world.height, 2 * world.width * SPAN
@@ -58,7 +59,7 @@ def _place(world: World, rng: np.random.Generator, scene: str, pitch: float) -> 
     _things(pen, scene, rng, width, edge, height)
     picture = picture.filter(blur.GaussianBlur(1.3 * world.height / 128))
     grain = rng.normal(1.0, 0.05, (height, width)) * _cloud(rng, height, width, 16, 0.07)
-    return np.asarray(np.asarray(picture) / 255.0 * grain[..., None], dtype=np.float32)
+    return np.clip(np.asarray(picture) * grain[..., None] + 0.5, 0, 255).astype(np.uint8)
 
 
 def _cloud(rng: np.random.Generator, height: int, width: int, cell: int, strength: float) -> Floats:

@@ -12,9 +12,10 @@ from ...errors import require
 from .cameras import Camera, camera_of, expose
 from .canvas import Canvas, Floats
 from .domains import DOMAINS
-from .figure import Pose, View, paint_person
+from .figure import paint_person
 from .people import Person, draw_person
 from .scenes import in_front
+from .view import Pose, View
 from .world import EXTRA, EXTRA_SHOT, JUNK, PERSON, SHOT, World
 
 Picture = npt.NDArray[np.uint8]
@@ -51,7 +52,7 @@ def _picture(world: World, person: Person, number: int, rng: np.random.Generator
     left = int(rng.integers(camera.backdrop.shape[1] - wide))
     lx, ly, lz = camera.light
     canvas = Canvas(
-        pixels=camera.backdrop[:, left : left + wide].copy(),
+        pixels=camera.backdrop[:, left : left + wide] / np.float32(255),
         light=(lx + float(rng.normal(0.0, 0.1)), ly, lz),
         ambient=camera.ambient,
         folds=np.roll(_folds(world.seed), tuple(rng.integers(0, 64, 2).tolist()), (0, 1)),

@@ -10,7 +10,7 @@ import numpy as np
 from ...errors import FeatmaskError
 
 #: Raised whenever the same parameters give other pictures, so that a cache never serves old ones.
-FORMAT = 4
+FORMAT = 5
 
 #: Streams of random numbers; the numbers behind a kind (identity, camera, shot) make a picture depend on itself alone.
 PERSON, EXTRA, CAMERA, SCENE, SHOT, EXTRA_SHOT, JUNK, SEEN = range(8)
