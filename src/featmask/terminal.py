@@ -9,46 +9,113 @@ from pathlib import Path
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Table
 
-from .report.metric import Metric, show
+from .report.metric import ATTACKS, Metric, show
+from .report.retrieval import is_retrieval, notices, rules, size_text
 from .report.rows import rows
-from .report.tables import aggregate
+from .report.tables import Study, aggregate
 from .report.verdicts import verdict_lines
 from .results import Run, Suite
 
+#: A row of a ranking's table: suite, attack, size.
+_Row = tuple[str, str, str]
+
 
 def print_suites(suites: Sequence[Suite]) -> None:
-    """One line a figure, with what it is a figure of."""
-    table = Table("suite", "figure", "value", "n")
+    """One line a figure, of rankings one a suite and attack, with what they are figures of and how it was scored."""
+    console = _console()
+    ranked = [suite for suite in suites if is_retrieval(suite)]
+    others = [suite for suite in suites if suite not in ranked]
+    if others or not ranked:
+        table = Table("suite", "figure", "value", "n")
+        for suite in others:
+            for name, value in suite.metrics.items():
+                cells = (suite.name, name, show(Metric(suite.name, name), value), f"{suite.n} {suite.split}")
+                table.add_row(*map(escape, cells))
+        console.print(table)
+    if ranked:
+        console.print(_rankings(ranked))
+        for suite in ranked:
+            _say(console, f"{suite.name}: {size_text(suite)}")
+    for suite in others:
+        for warning in suite.warnings:
+            _say(console, f"{suite.name}: {warning}")
+    _footing(console, suites)
+
+
+def _rankings(suites: Sequence[Suite]) -> Table:
+    """A row a suite and attack, a column a figure."""
+    found: dict[_Row, dict[str, str]] = {}
+    heads: dict[str, None] = {}
     for suite in suites:
         for name, value in suite.metrics.items():
-            table.add_row(suite.name, name, show(Metric(suite.name, name), value), f"{suite.n} {suite.split}")
-    console = Console()
-    console.print(table)
-    for suite in suites:
-        for warning in suite.warnings:
-            console.print(f"{suite.name}: {warning}")
+            metric = Metric(suite.name, name)
+            attack = ATTACKS.get(metric.kind, metric.kind) if metric.attacked else ""
+            heads[metric.figure_title] = None
+            found.setdefault((suite.name, attack, metric.budget), {})[metric.figure_title] = show(metric, value)
+    table = Table("suite", "attack", "eps", box=box.SIMPLE)
+    for head in heads:
+        table.add_column(escape(head), justify="right", no_wrap=True)
+    for row, values in found.items():
+        table.add_row(*map(escape, row), *(values.get(head, "–") for head in heads))
+    return table
 
 
 def print_comparison(runs: Sequence[Run], report: Mapping[str, Path]) -> None:
     """A row a method: means over seeds, with half the 95 % interval where there are two seeds or more."""
     study = aggregate(runs)
-    # balanced accuracy is in the report: eighty columns hold no more
-    metrics = [metric for metric in study.metrics if metric.headline and metric.name != "balanced_accuracy"]
-    table = Table(Column("method", no_wrap=True), Column("seeds", justify="right"), box=box.SIMPLE)
+    metrics = _columns(study)
+    # eighty columns hold five figures with their intervals only where nothing is wasted
+    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("method", no_wrap=True)
+    table.add_column("seeds", justify="right")
     for metric in metrics:
-        title = metric.title.replace("Worst case", "worst").replace("Calibration error", "ECE")
-        table.add_column(title.lower() if metric.eps is None else title, justify="right", no_wrap=True)
+        table.add_column(escape(_head(metric)), justify="right", no_wrap=True)
     table.add_column("dropped %", justify="right")
     table.add_column("s/epoch", justify="right")
     for row in rows(study, metrics):
         cells = (field.text.replace(" ± ", "±") for field in row.fields)
         table.add_row(escape(row.method), str(row.seeds), *cells, row.dropped, row.seconds)
-    # a pipe or a file has room: only a terminal knows a width
-    console = Console() if sys.stdout.isatty() else Console(width=140)
+    console = _console()
     console.print(table)
     for line in verdict_lines(study):
-        console.print(line, markup=False, highlight=False)
+        _say(console, line)
+    _footing(console, [suite for run in runs for suite in run.suites.values()])
     for path in report.values():
         console.print(str(path), soft_wrap=True, highlight=False, markup=False)
+
+
+def _columns(study: Study) -> list[Metric]:
+    """What eighty columns hold: balanced accuracy and other data sets are in the report."""
+    shown = [m for m in study.headline if m.name != "balanced_accuracy" and not m.suite.startswith("cross_")]
+    worst = [metric for metric in shown if metric.attacked]
+    return [metric for metric in shown if metric not in worst[1:]]
+
+
+def _head(metric: Metric) -> str:
+    """A short title; of rankings on two lines, as their figures are written."""
+    if not metric.retrieval:
+        title = metric.title.replace("Worst case", "worst").replace("Calibration error", "ECE")
+        return title.lower() if metric.eps is None else title
+    if metric.attacked:
+        side = "" if metric.side == "query" else f" {metric.side}"
+        return f"worst{side} {metric.figure_title}\n{metric.budget}"
+    return f"re-ranked\n{metric.figure_title}" if metric.suite == "reranked" else metric.short
+
+
+def _footing(console: Console, suites: Sequence[Suite]) -> None:
+    """How rankings were scored, and what must be said beside figures."""
+    for line in rules(suites):
+        _say(console, f"scored, {line}")
+    for line in notices(suites):
+        _say(console, line)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False)
+
+
+def _console() -> Console:
+    # a pipe or a file has room: only a terminal knows a width
+    return Console() if sys.stdout.isatty() else Console(width=140)

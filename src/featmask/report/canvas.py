@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,17 @@ FRAME = 5
 #: Heights of type, in pixels; the width of a character on average, as a share of them.
 TEXT, SMALL, HEADING = 13.0, 12.5, 17.0
 CHARACTER = 0.56
+#: What a user's own settings would change.
+STYLE = {"text.usetex": False, "font.family": "sans-serif", "savefig.bbox": None, "axes.unicode_minus": True}
 
 
 class Canvas:
     """A figure whose units are pixels, counted from the top left corner."""
 
-    def __init__(self, figure: Any, width: int, height: int) -> None:
-        self.figure, self.height = figure, height
-        self.axes = figure.add_axes((0, 0, 1, 1), frameon=False)
+    def __init__(self, width: int, height: int) -> None:
+        figure = require("matplotlib.figure", "report").Figure
+        self.figure, self.height = figure(figsize=(width / DPI, height / DPI), dpi=DPI, facecolor=PAPER), height
+        self.axes = self.figure.add_axes((0, 0, 1, 1), frameon=False)
         self.axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
 
     def image(self, x: int, y: int, pixels: npt.NDArray[np.uint8]) -> None:
@@ -57,6 +61,10 @@ class Canvas:
                 solid_capstyle="round",
                 solid_joinstyle="round",
             )
+
+    def save(self, path: Path) -> None:
+        """As PNG; equal drawings give equal bytes under one version of matplotlib."""
+        self.figure.savefig(path, format="png", dpi=DPI, metadata={"Software": None})
 
     def text(self, x: float, y: float, text: str, size: float, colour: str = INK, **options: Any) -> None:
         """Text as it is, ``size`` in pixels: a dollar sign begins no mathematics."""

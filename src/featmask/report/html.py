@@ -13,8 +13,10 @@ import jinja2
 
 from ..errors import FeatmaskError
 from ..results import Run
-from .notes import caution, environment, outline, statements, suite_text, suites, warnings
+from .blocks import blocks
+from .notes import caution, environment, notices, outline, statements, suite_text, suites, warnings
 from .plots import legend, pictures
+from .retrieval import data_name, rules
 from .rows import differences, rows, single
 from .tables import Study
 from .verdicts import verdict_lines
@@ -22,13 +24,20 @@ from .verdicts import verdict_lines
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def page(study: Study, root: Path, command: str, title: str, images: Mapping[str, str | Path]) -> str:
-    """The whole page.
+Images = Mapping[str, "str | Path"]
+
+
+def page(study: Study, root: Path, command: str, title: str, images: Images, rankings: Images) -> str:
+    """The whole page; ``images`` are of masks, ``rankings`` of ranked lists, both by caption.
 
     Raises:
         FeatmaskError: an image that cannot be read or is no PNG.
     """
-    return _environment().get_template("report.html.j2").render(_context(study, root, command, title, images))
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render({**_context(study, root, command, title), "images": _embedded(images), "rankings": _embedded(rankings)})
+    )
 
 
 def _environment() -> jinja2.Environment:
@@ -41,22 +50,27 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _context(study: Study, root: Path, command: str, title: str, images: Mapping[str, str | Path]) -> dict[str, Any]:
+def _context(study: Study, root: Path, command: str, title: str) -> dict[str, Any]:
     headline = study.headline
     others = [metric for metric in study.metrics if metric not in headline]
+    unranked = [metric for metric in others if not metric.retrieval]
     first = study.runs[0]
     return {
         "title": title,
         "note": str(first.recipe.get("note") or "").strip(),
+        "data": data_name(study),
+        "notices": notices(study),
+        "rules": rules(suites(study)),
         "verdicts": verdict_lines(study),
         "caution": caution(study),
         "baseline": study.baseline,
         "compares": bool(study.challengers),
         "seeds": study.most_seeds,
         "headline": headline,
-        "others": others,
+        "others": unranked,
+        "blocks": blocks(study),
         "main": rows(study, headline),
-        "rest": rows(study, others),
+        "rest": rows(study, unranked),
         "differences": differences(study, headline),
         "other_differences": differences(study, others),
         "runs": [
@@ -71,7 +85,6 @@ def _context(study: Study, root: Path, command: str, title: str, images: Mapping
         ],
         "pictures": pictures(study),
         "legend": legend(study),
-        "images": [(caption, _data_uri(path)) for caption, path in images.items()],
         "statements": statements(study),
         "warnings": warnings(study),
         "suites": [(suite.name, suite_text(suite)) for suite in suites(study)],
@@ -107,6 +120,10 @@ def _files(run: Run, root: Path) -> list[tuple[str, str]]:
             # a name may hold what means something in a link: '#', '?', a colon
             found.append((name.removeprefix("eval/"), "./" + quote(Path(link).as_posix())))
     return found
+
+
+def _embedded(images: Images) -> list[tuple[str, str]]:
+    return [(caption, _data_uri(path)) for caption, path in images.items()]
 
 
 def _data_uri(path: str | Path) -> str:

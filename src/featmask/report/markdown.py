@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from .blocks import Block, blocks
 from .metric import Metric
-from .notes import caution, environment, outline, statements, suite_text, suites, warnings
-from .rows import differences, rows
+from .notes import caution, environment, notices, outline, statements, suite_text, suites, warnings
+from .retrieval import data_name, rules
+from .rows import Field, differences, rows
 from .tables import Study
 from .verdicts import verdict_lines
 
@@ -15,14 +17,16 @@ from .verdicts import verdict_lines
 def markdown(study: Study, command: str, title: str) -> str:
     """The verdict first, then the tables, then what was run."""
     first, *more = verdict_lines(study)
-    others = [metric for metric in study.metrics if metric not in study.headline]
-    lines = [f"# {safe(title)}", "", f"**{safe(first)}**", ""]
+    others = [metric for metric in study.metrics if metric not in study.headline and not metric.retrieval]
+    lines = [f"# {safe(title)}", "", *(f"> **{safe(line)}.**" for line in notices(study)), "", f"**{safe(first)}**", ""]
     lines += [f"- {safe(line)}" for line in more] + [""] * bool(more)
     if caution(study):
         lines += [caution(study), ""]
     if study.headline:
         lines += ["## Results", "", *_table(study, study.headline), ""]
         lines += ["Mean over seeds ± half the 95 % interval (two seeds or more); the best mean is bold.", ""]
+    scored = [f"Data: {data_name(study)}", *rules(suites(study))] if rules(suites(study)) else []
+    lines += [f"- {safe(line)}." for line in scored] + [""] * bool(scored)
     found = differences(study, study.headline)
     if found:
         lines += [f"## Differences to {safe(study.baseline)}", ""]
@@ -32,6 +36,8 @@ def markdown(study: Study, command: str, title: str) -> str:
             left=2,
         )
         lines += ["", "Paired over common seeds; percentage points, losses as they are.", ""]
+    for block in blocks(study):
+        lines += [f"## {safe(block.title)}", "", *_suite_table(block), ""]
     if others:
         lines += ["## The remaining figures", "", *_table(study, others), ""]
     lines += ["## How to read this", "", *(f"- {safe(line)}" for line in statements(study))]
@@ -47,9 +53,23 @@ def _table(study: Study, metrics: Sequence[Metric]) -> list[str]:
     head = ["method", "seeds", *(f"{m.title}{' (%)' if m.scale != 1 else ''}" for m in metrics)]
     body = []
     for row in rows(study, metrics):
-        fields = [(f"**{field.text}**" if field.best else field.text) + field.mark for field in row.fields]
-        body.append([row.method, str(row.seeds), *fields, row.dropped, row.seconds])
+        body.append([row.method, str(row.seeds), *map(_cell, row.fields), row.dropped, row.seconds])
     return _grid([*head, "dropped (%)", "s / epoch"], body, left=1, ours=range(2, 2 + len(metrics)))
+
+
+def _suite_table(block: Block) -> list[str]:
+    attacked = any(attack for attack, _ in block.groups)
+    head = ["attack"] * attacked + ["method", "seeds", *(f"{name} (%)" for name in block.heads)]
+    body = [
+        [attack] * attacked + [line.method, str(line.seeds), *map(_cell, line.fields)]
+        for attack, lines in block.groups
+        for line in lines
+    ]
+    return _grid(head, body, left=1 + attacked, ours=range(2 + attacked, len(head)))
+
+
+def _cell(field: Field) -> str:
+    return (f"**{field.text}**" if field.best else field.text) + field.mark
 
 
 def _grid(head: Sequence[str], body: Sequence[Sequence[str]], left: int, ours: range = range(0)) -> list[str]:

@@ -192,10 +192,13 @@ def first_table(metrics: Sequence[Metric]) -> list[Metric]:
 
 
 def main_budget(metrics: Sequence[Metric], suite: str) -> Fraction | None:
-    """The eps that stands for an attack suite: 5/255 if it was measured, else the middle of the range."""
+    """The eps that stands for an attack suite: the middle of its range; of attacks on retrieval 5/255 if measured."""
+    own = [metric for metric in metrics if metric.suite == suite and metric.eps is not None]
+    budgets = sorted({metric.eps for metric in own if metric.eps is not None})
+    if USUAL in budgets and any(metric.attacked for metric in own):
+        return USUAL
     # the smallest budgets leave all standing, the largest nothing
-    budgets = sorted({metric.eps for metric in metrics if metric.suite == suite and metric.eps is not None})
-    return USUAL if USUAL in budgets else budgets[len(budgets) // 2] if budgets else None
+    return budgets[len(budgets) // 2] if budgets else None
 
 
 def _place(metric: Metric) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 from ..results import Suite
 from ..stats import ENOUGH_SEEDS
+from . import retrieval
 from .tables import Study
 
 #: An attack suite without one of these in a figure's name is no strong evaluation.
@@ -47,17 +48,19 @@ def statements(study: Study) -> list[str]:
             f"{study.compared / 20:.1f} of them would still be called better or worse. † marks those that do not stay "
             "below 5 % after correction over a whole table (Benjamini and Hochberg)."
         )
-    if any(metric.kind == "worst" and metric.budget for metric in study.metrics):
+    classified = [metric for metric in study.metrics if not metric.retrieval]
+    if any(metric.kind == "worst" and metric.budget for metric in classified):
         found.append(
             "Worst case: an image counts as right only if it is right before and after every attack of that size."
         )
     warned = " ".join(warnings(study))
-    attacked = [metric.name.lower() for metric in study.metrics if metric.eps is not None]
+    attacked = [metric.name.lower() for metric in classified if metric.eps is not None]
     if attacked and "upper bound" not in warned and not any(s in name for s in STRONG for name in attacked):
         found.append(
             "FGSM and PGD alone give an upper bound on robust accuracy: stronger attacks may find more. Such figures "
             "are not to be set beside AutoAttack figures."
         )
+    found += retrieval.statements(study)
     if len(study.challengers) > 0 and any(study.info(method, "dropped_fraction") for method in study.methods):
         found.append(
             "At the same nominal p methods drop different shares of the activations; the share shown is measured."
@@ -66,8 +69,10 @@ def statements(study: Study) -> list[str]:
 
 
 def warnings(study: Study) -> list[str]:
-    """What the suites warn of, and what is uneven between the runs; each once."""
-    found = {f"{s.name}: {w}": None for run in study.runs for s in run.suites.values() for w in s.warnings}
+    """What the suites warn of (those of rankings above the figures: ``notices``), what is uneven; each once."""
+    every = [suite for run in study.runs for suite in run.suites.values() if not retrieval.is_retrieval(suite)]
+    found = {f"{suite.name}: {text}": None for suite in every for text in suite.warnings}
+    found |= dict.fromkeys(retrieval.uneven(study))
     counts = {method: len(study.runs_of(method)) for method in study.methods}
     if len(set(counts.values())) > 1:
         found["Methods have different numbers of runs: " + ", ".join(f"{m} {c}" for m, c in counts.items())] = None
@@ -100,14 +105,18 @@ def suites(study: Study) -> list[Suite]:
 
 def suite_text(suite: Suite) -> str:
     """On what a suite was measured, and with which attacks."""
-    text = f"{suite.n} {suite.split} samples"
+    ranked = retrieval.is_retrieval(suite)
+    text = retrieval.size_text(suite) if ranked else f"{suite.n} {suite.split} samples"
     attacks = suite.settings.get("attacks")
-    rest = {key: value for key, value in suite.settings.items() if key != "attacks" and value is not None}
+    told = {"attacks", "notes", *(("rules", "queries", "no_match", "gallery") if ranked else ())}
+    rest = {key: value for key, value in suite.settings.items() if key not in told and value is not None}
     if rest:
         text += "; " + ", ".join(f"{key} {value}" for key, value in rest.items())
     if isinstance(attacks, list):
         text += "; " + "; ".join(_attack(attack) for attack in attacks)
-    return text
+    if ranked and suite.settings.get("rules"):
+        text += f"; scored: {retrieval.rules_text(suite.settings['rules'])}"
+    return ". ".join([text, *retrieval.said(suite)])
 
 
 def _attack(attack: Any) -> str:
@@ -117,7 +126,13 @@ def _attack(attack: Any) -> str:
     # one step is what FGSM is: what a record says about its steps means nothing
     if attack.get("kind") == "fgsm" or steps is None:
         return str(attack.get("name", attack))
-    return f"{attack.get('name')} with {steps} steps, {restarts} restart{'' if restarts == 1 else 's'}"
+    text = f"{attack.get('name')} with {steps} step{'' if steps == 1 else 's'}"
+    return text if restarts is None else f"{text}, {restarts} restart{'' if restarts == 1 else 's'}"
+
+
+def notices(study: Study) -> list[str]:
+    """What stands above the figures: of the data, of how rankings were measured."""
+    return retrieval.notices(suite for run in study.runs for suite in run.suites.values())
 
 
 def environment(study: Study) -> dict[str, str]:

@@ -10,8 +10,9 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
+from .attacked import attack_groups
 from .metric import Metric
-from .svg import INK, MARKERS, STYLE, look, plain, to_svg
+from .svg import INK, MARKERS, PANEL, STYLE, look, plain, to_svg
 from .tables import Study, sampling
 
 #: Key in the training log, title, factor.
@@ -19,8 +20,11 @@ CURVES = (
     ("train_loss", "Training loss", 1.0),
     ("val_loss", "Validation loss", 1.0),
     ("val_accuracy", "Validation accuracy, %", 100.0),
+    ("val_mAP", "Validation mAP, %", 100.0),
+    ("val_rank1", "Validation Rank-1, %", 100.0),
 )
-PANEL = 4.4  # inches: a phone's width at a size that can be read
+#: Of re-identification the classifier that is trained beside the features: it knows the training identities only.
+IDENTITIES = ("train_accuracy", "Training identities named right, %", 100.0)
 
 
 @dataclass(frozen=True)
@@ -44,19 +48,16 @@ def pictures(study: Study) -> list[Pictures]:
         seeds += ", the upright bar the mean, the band its 95 % interval over seeds"
     else:
         seeds += ", the thin line the range that other test samples would give that one model (Wilson, 95 %)"
+        if any(not metric.counted for metric in study.headline):
+            seeds += ", where the figure is a counted share"
     dots = [_draw(_dots, study, f"dots{i}", metric) for i, metric in enumerate(study.headline)]
     found = [Pictures("Every run", f"{seeds}.", dots)]
-    attacked, kind = _attacked(study)
-    if attacked:
-        thin = " Thin lines are runs, thick ones their means." if study.most_seeds > 1 else ""
-        text = f"{kind} accuracy against the size of the perturbation; 0 is the same images, not attacked.{thin}"
-        panels = [_draw(_eps_curve, study, "eps", attacked)]
-        if study.challengers:
-            panels.append(_draw(_eps_difference, study, "epsdiff", attacked))
-            text += f" Beside it the difference to {study.baseline}"
-            text += ", with the 95 % interval over common seeds." if study.most_seeds > 1 else "."
-        found.append(Pictures("Under attack", text, panels))
-    curves = [c for c in CURVES if any(_finite(line.get(c[0])) for run in study.runs for line in run.epochs)]
+    for group in attack_groups(study):
+        found.append(
+            Pictures(group.title, group.caption, [_draw(p.draw, study, p.prefix, p.what) for p in group.panels])
+        )
+    choice = (*CURVES, IDENTITIES) if any(metric.retrieval for metric in study.metrics) else CURVES
+    curves = [c for c in choice if any(_finite(line.get(c[0])) for run in study.runs for line in run.epochs)]
     if curves:
         panels = [_draw(_curve, study, f"train{i}", curve) for i, curve in enumerate(curves)]
         thin = " Thin lines are runs, thick ones their means." if study.most_seeds > 1 else ""
@@ -124,65 +125,6 @@ def _dots(make: Any, study: Study, metric: Metric) -> tuple[Any, str]:
     ax.set_xlim(low, high)
     ax.locator_params(axis="x", nbins=6)
     return figure, f"{metric.title}: every run of every method; the figures are in the tables"
-
-
-def _attacked(study: Study) -> tuple[list[tuple[float, Metric]], str]:
-    """Points of the curve: the worst case where there is one, else the first attack; eps in 1/255."""
-    sized = [metric for metric in study.metrics if metric.eps is not None and metric.budget.endswith("/255")]
-    sized.sort(key=lambda metric: metric.kind != "worst")
-    if not sized:
-        return [], ""
-    first = sized[0]
-    same = [metric for metric in sized if (metric.suite, metric.kind) == (first.suite, first.kind)]
-    points = sorted((float(255 * metric.eps), metric) for metric in same if metric.eps)
-    clean = Metric(first.suite, "clean")
-    return ([(0.0, clean)] if clean in study.metrics else []) + points, "Worst-case" if first.kind == "worst" else (
-        first.short
-    )
-
-
-def _eps_curve(make: Any, study: Study, points: list[tuple[float, Metric]]) -> tuple[Any, str]:
-    figure = make(figsize=(PANEL, 3.0))
-    ax = figure.subplots()
-    for place, method in enumerate(study.methods):
-        colour, marker = look(place)
-        cells = [(eps, study.cells[method, m]) for eps, m in points if (method, m) in study.cells]
-        for seed in sorted({s for _, cell in cells for s in cell.values}) if study.most_seeds > 1 else []:
-            own = [(eps, 100 * cell.values[seed]) for eps, cell in cells if seed in cell.values]
-            ax.plot(*zip(*own, strict=True), color=colour, lw=0.7, alpha=0.3)
-        if cells:
-            means = [(eps, 100 * cell.interval.mean) for eps, cell in cells]
-            ax.plot(*zip(*means, strict=True), color=colour, marker=marker, lw=1.8, ms=5.5)
-    ax.set_xlabel("eps in 1/255 of the pixel range", fontsize=9)
-    ax.set_ylim(-2, 102)
-    ax.set_xlim(left=-0.02 * points[-1][0])
-    ax.grid(color=INK, alpha=0.12, lw=0.6)
-    ax.set_title("Accuracy, %", fontsize=10.5, loc="left", fontweight="bold")
-    return figure, "Accuracy against the size of the perturbation, a line a method"
-
-
-def _eps_difference(make: Any, study: Study, points: list[tuple[float, Metric]]) -> tuple[Any, str]:
-    figure = make(figsize=(PANEL, 3.0))
-    ax = figure.subplots()
-    ax.axhline(0, color=INK, lw=1)
-    step = points[-1][0] * 0.012  # side by side, or bars would hide each other
-    for place, method in enumerate(study.methods):
-        colour, marker = look(place)
-        for eps, metric in points:
-            cell = study.cells.get((method, metric))
-            if cell is None or cell.paired is None:
-                continue
-            mean, low, high = (100 * v for v in cell.paired.interval)
-            x = eps + step * (place - len(study.methods) / 2)
-            if not math.isnan(low):
-                ax.plot([x, x], [low, high], color=colour, lw=1.6, alpha=0.6)
-            ax.plot([x], [mean], marker, color=colour, ms=5.5, mew=0)
-    reach = max(2.0, *map(abs, ax.get_ylim()))
-    ax.set_ylim(-reach, reach)
-    ax.set_xlabel("eps in 1/255 of the pixel range", fontsize=9)
-    ax.set_title(f"Difference to {plain(study.baseline)}, points", fontsize=10.5, loc="left", fontweight="bold")
-    ax.grid(axis="y", color=INK, alpha=0.12, lw=0.6)
-    return figure, f"Difference to {study.baseline} in accuracy at each size of the perturbation"
 
 
 def _curve(make: Any, study: Study, curve: tuple[str, str, float]) -> tuple[Any, str]:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..errors import FeatmaskError, require
 from ..files import replacing
-from .canvas import CHARACTER, DPI, FRAME, HEADING, INK, PAPER, SMALL, SOFT, TEXT, Canvas, cut, wrapped
+from .canvas import CHARACTER, FRAME, HEADING, INK, SMALL, SOFT, STYLE, TEXT, Canvas, cut, wrapped
 
 __all__ = ["RankedList", "Shown", "save_rankings"]
 
@@ -112,7 +112,7 @@ def save_rankings(lists: Sequence[RankedList], path: str | Path, *, note: str = 
         _check(number, ranked)
     if not lists:
         raise FeatmaskError("expected at least one ranked list, got none")
-    figure_class = require("matplotlib.figure", "report").Figure
+    drawing = require("matplotlib", "report")
     layout = _layout(lists)
     closing = [line for text in (_key(lists), note) if text for line in wrapped(text, layout.across - 2 * MARGIN)]
     down = MARGIN + len(lists) * (layout.row + BETWEEN) + len(closing) * LINE + MARGIN // 2
@@ -121,14 +121,13 @@ def save_rankings(lists: Sequence[RankedList], path: str | Path, *, note: str = 
             f"{len(lists)} lists of up to {layout.found} images make a picture of {layout.across} x {down} pixels, "
             f"more than {LARGEST}; draw fewer lists or images"
         )
-    figure = figure_class(figsize=(layout.across / DPI, down / DPI), dpi=DPI, facecolor=PAPER)
-    canvas = Canvas(figure, layout.across, down)
-    for number, ranked in enumerate(lists):
-        _draw_list(canvas, layout, ranked, MARGIN + number * (layout.row + BETWEEN))
-    for number, line in enumerate(closing):
-        canvas.text(MARGIN, down - MARGIN // 2 - (len(closing) - number - 0.5) * LINE, line, SMALL, SOFT)
-    with replacing(path) as beside:
-        figure.savefig(beside, format="png", dpi=DPI, metadata={"Software": None})
+    with drawing.rc_context(STYLE), replacing(path) as beside:
+        canvas = Canvas(layout.across, down)
+        for number, ranked in enumerate(lists):
+            _draw_list(canvas, layout, ranked, MARGIN + number * (layout.row + BETWEEN))
+        for number, line in enumerate(closing):
+            canvas.text(MARGIN, down - MARGIN // 2 - (len(closing) - number - 0.5) * LINE, line, SMALL, SOFT)
+        canvas.save(beside)
 
 
 def _check(number: int, ranked: RankedList) -> None:

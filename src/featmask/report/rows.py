@@ -80,7 +80,7 @@ def rows(study: Study, metrics: Sequence[Metric]) -> list[Row]:
             Row(
                 method,
                 len(study.runs_of(method)),
-                [_field(metric, study.cells.get((method, metric))) for metric in metrics],
+                [cell_field(metric, study.cells.get((method, metric))) for metric in metrics],
                 "–" if dropped is None else f"{100 * dropped:.2f}",
                 "–" if seconds is None else f"{seconds:.1f}",
             )
@@ -88,7 +88,8 @@ def rows(study: Study, metrics: Sequence[Metric]) -> list[Row]:
     return found
 
 
-def _field(metric: Metric, cell: Cell | None) -> Field:
+def cell_field(metric: Metric, cell: Cell | None) -> Field:
+    """A cell for people."""
     if cell is None:
         return Field("–")
     half = half_width(cell.interval)

@@ -31,6 +31,7 @@ STYLE = {
 }
 #: CSS pixels a point of the figure at most, so that text is never larger than the page's.
 LARGEST = 1.2
+PANEL = 4.4  # inches: a phone's width at a size that can be read
 
 
 def look(number: int) -> tuple[str, str]:

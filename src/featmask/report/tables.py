@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from ..errors import FeatmaskError
 from ..results import Run
 from ..stats import (
@@ -21,7 +23,7 @@ from ..stats import (
     verdict,
     wilson,
 )
-from .metric import Metric
+from .metric import Metric, first_table
 
 #: Where no figure is a known headline, the first table shows so many.
 FEW = 6
@@ -88,12 +90,13 @@ class Study:
     @property
     def headline(self) -> list[Metric]:
         """The first table's figures; the first few where none is known."""
-        return [metric for metric in self.metrics if metric.headline] or self.metrics[:FEW]
+        return first_table(self.metrics) or self.metrics[:FEW]
 
     @property
     def compared(self) -> int:
         """Differences of the first table that were tested: those over enough seeds."""
-        return sum(self.cells[key].adjusted is not None for key in self.cells if key[1] in self.headline)
+        headline = self.headline
+        return sum(self.cells[key].adjusted is not None for key in self.cells if key[1] in headline)
 
     @property
     def most_seeds(self) -> int:
@@ -169,7 +172,9 @@ def _cell(study: Study, method: str, metric: Metric) -> Cell | None:
 
 
 def _mcnemar(study: Study, method: str, metric: Metric, seed: int) -> float | None:
-    """For a single pair of models: do they err on different samples equally often?"""
+    """For one pair of models: do they err on different samples equally often? None for what is no right or wrong."""
+    if not metric.counted:
+        return None
     column = {"accuracy": "correct"}.get(metric.name, metric.name)
     pair = [
         run.samples.get(metric.suite, {})
@@ -179,6 +184,8 @@ def _mcnemar(study: Study, method: str, metric: Metric, seed: int) -> float | No
     ]
     if any(column not in samples for samples in pair) or list(pair[0]["index"]) != list(pair[1]["index"]):
         return None
+    if not all(np.isin(samples[column], (0, 1)).all() for samples in pair):
+        return None
     return mcnemar(pair[0][column], pair[1][column])
 
 
@@ -186,11 +193,7 @@ def sampling(run: Run, metric: Metric) -> Interval | None:
     """The range that other test samples would give this one model (Wilson); None for what is no counted share."""
     suite = run.suites.get(metric.suite)
     value = math.nan if suite is None else suite.metrics.get(metric.name, math.nan)
-    if (
-        suite is None
-        or not math.isfinite(value)
-        or not (metric.name in ("accuracy", "clean") or metric.eps is not None)
-    ):
+    if suite is None or not math.isfinite(value) or not metric.counted:
         return None
     right = round(value * suite.n)
     counted = suite.n > 0 and 0 <= right <= suite.n and abs(value * suite.n - right) < 1e-6 * suite.n

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from ..stats import ENOUGH_SEEDS
-from .metric import Metric, signed
+from .metric import Metric, main_budget, signed
 from .tables import Cell, Study
 
 #: The method that this package is about: where it was run, the first sentence is about it.
@@ -16,12 +16,12 @@ NAMED = 5
 
 
 def primary_metrics(study: Study) -> list[Metric]:
-    """Accuracy, and the worst case in the middle of the attacks' range; without these, the first headline figure."""
-    accuracy = [metric for metric in study.metrics if metric.name == "accuracy"][:1]
-    attacked = [metric for metric in study.metrics if metric.kind == "worst" and metric.eps is not None]
-    # the smallest budgets leave all standing, the largest nothing
-    attacked = sorted(attacked, key=lambda metric: metric.eps or 0)[len(attacked) // 2 :][:1]
-    return accuracy + attacked or study.headline[:1]
+    """Accuracy or mAP, and the worst case at the attacks' main budget; without these, the first headline figure."""
+    headline = study.headline
+    clean = [m for m in headline if m.name == "accuracy" or (m.suite, m.name) == ("clean", "mAP")][:1]
+    worst = [m for m in headline if m.kind == "worst" and m.eps is not None]
+    attacked = [m for m in worst if m.eps == main_budget(worst, m.suite)][:1]
+    return clean + attacked or headline[:1]
 
 
 def verdict_lines(study: Study) -> list[str]:
@@ -52,7 +52,9 @@ def _subject(study: Study, method: str, metrics: Sequence[Metric]) -> list[str]:
     number = f"{seeds} seed{'s' if seeds > 1 else ''}"
     closing = f"{number}; a claim needs {ENOUGH_SEEDS}" if seeds < ENOUGH_SEEDS else number
     sizes = "; ".join(f"{metric.words} {_size(metric, cell)}" for metric, cell in found)
-    return [f"{method} against {study.baseline}: {', '.join(parts)} ({closing}).", f"{sizes[:1].upper()}{sizes[1:]}."]
+    # mAP is written so at the start of a sentence too
+    opening = sizes[:1] if sizes.startswith(("mAP", "mINP")) else sizes[:1].upper()
+    return [f"{method} against {study.baseline}: {', '.join(parts)} ({closing}).", f"{opening}{sizes[1:]}."]
 
 
 def _in_words(outcome: str) -> str:

@@ -22,6 +22,7 @@ def write_report(
     command: str,
     title: str | None = None,
     images: Mapping[str, str | Path] | None = None,
+    rankings: Mapping[str, str | Path] | None = None,
     baseline: str | None = None,
 ) -> dict[str, Path]:
     """Write ``report.html`` (self-contained), ``report.md`` and ``table.csv`` into ``root``.
@@ -31,7 +32,8 @@ def write_report(
         runs: finished runs, in the order in which methods are to be shown.
         command: what made them, for the reader who wants to repeat it.
         title: of the page; default: the recipe's name.
-        images: caption -> PNG file that is embedded.
+        images: caption -> PNG file of masks that is embedded.
+        rankings: caption -> PNG file of ranked lists (``save_rankings``) that is embedded.
         baseline: what the others are compared with; default: the first method.
 
     Returns:
@@ -46,7 +48,7 @@ def write_report(
     heading = title or str(study.runs[0].recipe.get("name") or "comparison")
     # all is made before any is written: a mistake leaves the last report as it was
     texts = {
-        "report.html": page(study, root, command, heading, images or {}),
+        "report.html": page(study, root, command, heading, images or {}, rankings or {}),
         "report.md": markdown(study, command, heading),
         "table.csv": table_csv(study),
     }
