@@ -12,7 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .report.metric import ATTACKS, Metric, show
-from .report.retrieval import is_retrieval, notices, rules, size_text
+from .report.retrieval import is_retrieval, notices, rules, size_text, suite_place
 from .report.rows import rows
 from .report.tables import Study, aggregate
 from .report.verdicts import verdict_lines
@@ -20,12 +20,14 @@ from .results import Run, Suite
 
 #: A row of a ranking's table: suite, attack, size.
 _Row = tuple[str, str, str]
+#: From so many columns on, a table's columns stand two apart.
+ROOMY = 100
 
 
 def print_suites(suites: Sequence[Suite]) -> None:
     """One line a figure, of rankings one a suite and attack, with what they are figures of and how it was scored."""
     console = _console()
-    ranked = [suite for suite in suites if is_retrieval(suite)]
+    ranked = sorted((suite for suite in suites if is_retrieval(suite)), key=lambda suite: suite_place(suite.name))
     others = [suite for suite in suites if suite not in ranked]
     if others or not ranked:
         table = Table("suite", "figure", "value", "n")
@@ -66,8 +68,9 @@ def print_comparison(runs: Sequence[Run], report: Mapping[str, Path]) -> None:
     """A row a method: means over seeds, with half the 95 % interval where there are two seeds or more."""
     study = aggregate(runs)
     metrics = _columns(study)
+    console = _console()
     # eighty columns hold five figures with their intervals only where nothing is wasted
-    table = Table(box=box.SIMPLE, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(box=box.SIMPLE, padding=(0, int(console.width >= ROOMY), 0, 0), pad_edge=False)
     table.add_column("method", no_wrap=True)
     table.add_column("seeds", justify="right")
     for metric in metrics:
@@ -77,7 +80,6 @@ def print_comparison(runs: Sequence[Run], report: Mapping[str, Path]) -> None:
     for row in rows(study, metrics):
         cells = (field.text.replace(" ± ", "±") for field in row.fields)
         table.add_row(escape(row.method), str(row.seeds), *cells, row.dropped, row.seconds)
-    console = _console()
     console.print(table)
     for line in verdict_lines(study):
         _say(console, line)
@@ -107,7 +109,7 @@ def _head(metric: Metric) -> str:
 def _footing(console: Console, suites: Sequence[Suite]) -> None:
     """How rankings were scored, and what must be said beside figures."""
     for line in rules(suites):
-        _say(console, f"scored, {line}")
+        _say(console, f"Scored: {line}")
     for line in notices(suites):
         _say(console, line)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from .metric import ATTACKS, Metric, main_budget
+from .retrieval import suite_place
 from .svg import INK, PANEL, look, plain
 from .tables import Study
 
@@ -33,7 +34,7 @@ class Group(NamedTuple):
 def attack_groups(study: Study) -> list[Group]:
     """What there is to draw, a group a suite of attacks."""
     suites = dict.fromkeys(metric.suite for metric in study.metrics if metric.eps is not None and metric.attacked)
-    found = [group for suite in suites if (group := _ranking_group(study, suite)) is not None]
+    found = [group for suite in sorted(suites, key=suite_place) if (group := _ranking_group(study, suite)) is not None]
     plainly = [metric for metric in study.metrics if not metric.retrieval]
     points = _points(study, [m for m in plainly if m.eps is not None], "clean")
     if points:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from .attacked import by_attack
 from .metric import ATTACKS, LEADING, Metric
+from .retrieval import suite_place
 from .rows import Field, cell_field
 from .tables import Study
 
@@ -46,7 +47,7 @@ def blocks(study: Study) -> list[Block]:
     """All figures of rankings that the runs hold; none for classification."""
     metrics = [metric for metric in study.metrics if metric.retrieval]
     found = []
-    for suite in sorted(dict.fromkeys(metric.suite for metric in metrics), key=_place):
+    for suite in sorted(dict.fromkeys(metric.suite for metric in metrics), key=suite_place):
         own = [metric for metric in metrics if metric.suite == suite]
         title = SUITES.get(suite, suite)
         if suite.startswith("cross_"):
@@ -59,12 +60,6 @@ def blocks(study: Study) -> list[Block]:
             same = [m for m in own if m.attacked and (m.eps == eps or (m.kind == "clean" and not m.budget))]
             found.append(_block(study, f"{title}, {budget}", same))
     return found
-
-
-def _place(suite: str) -> tuple[int, str]:
-    order = ["clean", "reranked", "cross_", "attack_query", "attack_gallery"]
-    known = "cross_" if suite.startswith("cross_") else suite
-    return order.index(known) if known in order else len(order), suite
 
 
 def _block(study: Study, title: str, metrics: Sequence[Metric]) -> Block:

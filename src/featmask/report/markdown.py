@@ -25,7 +25,9 @@ def markdown(study: Study, command: str, title: str) -> str:
     if study.headline:
         lines += ["## Results", "", *_table(study, study.headline), ""]
         lines += ["Mean over seeds ± half the 95 % interval (two seeds or more); the best mean is bold.", ""]
-    scored = [f"Data: {data_name(study)}", *rules(suites(study))] if rules(suites(study)) else []
+    scored = [f"Data: {data_name(study)}"] * bool(data_name(study)) + [
+        f"Scored: {line}" for line in rules(suites(study))
+    ]
     lines += [f"- {safe(line)}." for line in scored] + [""] * bool(scored)
     found = differences(study, study.headline)
     if found:

@@ -100,7 +100,7 @@ def suites(study: Study) -> list[Suite]:
     for run in study.runs:
         for suite in run.suites.values():
             found.setdefault(suite.name, suite)
-    return list(found.values())
+    return sorted(found.values(), key=lambda suite: retrieval.suite_place(suite.name))
 
 
 def suite_text(suite: Suite) -> str:
@@ -116,7 +116,7 @@ def suite_text(suite: Suite) -> str:
         text += "; " + "; ".join(_attack(attack) for attack in attacks)
     if ranked and suite.settings.get("rules"):
         text += f"; scored: {retrieval.rules_text(suite.settings['rules'])}"
-    return ". ".join([text, *retrieval.said(suite)])
+    return "; ".join([text, *retrieval.said(suite)])
 
 
 def _attack(attack: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..results import Suite
@@ -20,11 +20,7 @@ def is_retrieval(suite: Suite) -> bool:
 
 def notices(suites: Iterable[Suite]) -> list[str]:
     """What must stand beside the figures wherever they are shown: notes, and warnings about rankings; each once."""
-    found: dict[str, dict[str, None]] = {}
-    for suite in suites:
-        for text in said(suite):
-            found.setdefault(text, {})[suite.name] = None
-    return [f"{', '.join(names)}: {text}" for text, names in found.items()]
+    return _together((suite.name, said(suite)) for suite in suites)
 
 
 def said(suite: Suite) -> list[str]:
@@ -50,12 +46,29 @@ def data_name(study: Study) -> str:
 
 def rules(suites: Iterable[Suite]) -> list[str]:
     """The scoring rules, suites with the same ones together."""
-    found: dict[str, dict[str, None]] = {}
-    for suite in suites:
-        text = rules_text(suite.settings.get("rules"))
-        if text:
-            found.setdefault(text, {})[suite.name] = None
-    return [f"{', '.join(names)}: {text}" for text, names in found.items()]
+    texts = ((suite.name, rules_text(suite.settings.get("rules"))) for suite in suites)
+    return _together((name, [text] if text else []) for name, text in texts)
+
+
+def _together(said_by: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
+    """Each text once, before it the suites that it holds for; none where it holds for all."""
+    found: dict[str, set[str]] = {}
+    every = set()
+    for name, texts in said_by:
+        every.add(name)
+        for text in texts:
+            found.setdefault(text, set()).add(name)
+    return [
+        text[:1].upper() + text[1:] if names == every else f"{', '.join(sorted(names, key=suite_place))}: {text}"
+        for text, names in found.items()
+    ]
+
+
+def suite_place(suite: str) -> tuple[int, str]:
+    """A suite's place among others: clean, re-ranked, other data sets, attacked queries, attacked gallery, the rest."""
+    order = ["clean", "reranked", "cross_", "attack_query", "attack_gallery"]
+    known = "cross_" if suite.startswith("cross_") else suite
+    return order.index(known) if known in order else len(order), suite
 
 
 def rules_text(value: Any) -> str:
