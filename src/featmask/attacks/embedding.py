@@ -22,17 +22,22 @@ def features_of(embed: Embed, x: torch.Tensor, eot: int) -> torch.Tensor:
     return found[0].detach() if eot == 1 else torch.stack(found).mean(0)
 
 
+def tracked_features(embed: Embed, x: torch.Tensor) -> torch.Tensor:
+    """Features that gradients can flow back from."""
+    features = embed(x)
+    check_features(features, x)
+    if not features.requires_grad:
+        raise FeatmaskError("embed's features have no gradient: it must not detach, nor run under no_grad")
+    return features
+
+
 def gradient_of(embed: Embed, now: torch.Tensor, objective: Objective, eot: int) -> tuple[torch.Tensor, torch.Tensor]:
     """Gradient and value of the objective, both averaged over ``eot`` passes."""
     total, scores = torch.zeros_like(now), now.new_zeros(len(now))
     for _ in range(eot):
         with torch.enable_grad():
             leaf = now.detach().clone().requires_grad_()
-            features = embed(leaf)
-            check_features(features, now)
-            if not features.requires_grad:
-                raise FeatmaskError("embed's features have no gradient: it must not detach, nor run under no_grad")
-            score = objective(features)
+            score = objective(tracked_features(embed, leaf))
             # summed, not averaged: the gradient of a sample does not depend on its neighbours
             (gradient,) = torch.autograd.grad(score.sum(), leaf, allow_unused=True)
         if gradient is None:

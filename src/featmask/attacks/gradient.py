@@ -14,6 +14,7 @@ import torch
 from torch.nn import functional
 
 from ..errors import FeatmaskError
+from .ball import Norm, grey_levels, project, random_start, unit
 
 Model = Callable[[torch.Tensor], torch.Tensor]
 
@@ -45,8 +46,12 @@ class Attack:
     @property
     def name(self) -> str:
         """For tables: ``pgd@2/255``."""
-        scaled = self.eps * 255
-        return f"{self.kind}@{scaled if scaled.denominator == 1 else f'{float(scaled):g}'}/255"
+        return f"{self.kind}@{grey_levels(self.eps)}"
+
+    @property
+    def norm(self) -> Norm:
+        """Of one pixel."""
+        return "linf"
 
 
 def run(attack: Attack, model: Model, x: torch.Tensor, y: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
@@ -98,8 +103,8 @@ def pgd(
     for _ in range(restarts):
         if not len(alive):
             break
-        noise = torch.rand(x[alive].shape, generator=generator).to(x) * 2 - 1
-        now, origin, labels = (x[alive] + eps * noise).clamp(0, 1), x[alive], y[alive]
+        origin, labels = x[alive], y[alive]
+        now = random_start(origin, eps, "linf", generator)
         for _ in range(steps):
             gradient, right = _gradient_and_right(model, now, labels)
             if not right.all():  # what is broken already leaves the batch: a step costs what it must
@@ -117,8 +122,7 @@ def pgd(
 
 
 def _step(now: torch.Tensor, origin: torch.Tensor, gradient: torch.Tensor, size: float, eps: float) -> torch.Tensor:
-    moved = now + size * gradient.sign()
-    return torch.minimum(torch.maximum(moved, origin - eps), origin + eps).clamp_(0, 1)
+    return project(now + size * unit(gradient, "linf"), origin, eps, "linf")
 
 
 def _gradient(model: Model, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -19,7 +19,7 @@ from torch.nn import functional
 from ..errors import FeatmaskError
 from ..progress import progress
 from .ball import Norm, grey_levels, project
-from .embedding import Embed, check_features
+from .embedding import Embed, tracked_features
 
 #: Pixels (N, C, H, W) in [0, 1] and ids (N,): P identities by K images.
 Batches = Iterable[tuple[torch.Tensor, torch.Tensor]]
@@ -178,10 +178,7 @@ def train_misranking(
                 optimizer = torch.optim.Adam(weights, lr=lr, betas=(0.5, 0.999))
             with torch.no_grad():
                 clean = embed(pixels)
-            found = embed(network(pixels))
-            check_features(found, pixels)
-            if not found.requires_grad:
-                raise FeatmaskError("embed's features have no gradient: it must not detach, nor run under no_grad")
+            found = tracked_features(embed, network(pixels))
             loss = mis_ranking_loss(found, clean.detach(), ids, margin)
             # not backward(): the embedding's own parameters would collect gradients
             for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
