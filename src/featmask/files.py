@@ -1,9 +1,10 @@
-"""Files that are written whole or not at all."""
+"""Files and folders that are written whole or not at all."""
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -24,10 +25,7 @@ def replacing(path: str | Path) -> Iterator[Path]:
     beside = Path(name)
     try:
         yield beside
-        # mkstemp makes the file private; a result is as readable as any file that the user makes
-        umask = os.umask(0)
-        os.umask(umask)
-        beside.chmod(0o666 & ~umask)
+        _open_up(beside, 0o666)
         with open(beside, "rb") as written:
             os.fsync(written.fileno())
         os.replace(beside, path)
@@ -35,6 +33,34 @@ def replacing(path: str | Path) -> Iterator[Path]:
         with suppress(OSError):
             beside.unlink()
         raise
+
+
+@contextmanager
+def new_folder(path: str | Path) -> Iterator[Path]:
+    """Give a folder beside ``path`` to fill; rename it to ``path`` if the block succeeds, delete it if not.
+
+    Raises:
+        OSError: ``path`` is there already, and is no empty folder.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp"))
+    try:
+        yield beside
+        _open_up(beside, 0o777)
+        if path.is_dir():
+            path.rmdir()  # an empty one is in the way on Windows
+        os.replace(beside, path)
+    except BaseException:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise
+
+
+def _open_up(beside: Path, mode: int) -> None:
+    """What tempfile makes is private; a result is as readable as anything that the user makes."""
+    umask = os.umask(0)
+    os.umask(umask)
+    beside.chmod(mode & ~umask)
 
 
 def write_text(path: str | Path, text: str) -> None:

@@ -127,7 +127,8 @@ def check_reid(root: str | Path, layout: str = "auto", *, decode: bool = True) -
     except FeatmaskError as error:
         return Check(layout, str(root), problems=[("layout", str(root), str(error))])
     found = draft.finish()
-    published = _beside(found)
+    here = counts(found)
+    published = _beside(found, here)
     faults = [*draft.faults, *audit(found), *_differing(found, published)]
     faults += [*identical(found), *_shared(found)]
     if decode:
@@ -135,7 +136,7 @@ def check_reid(root: str | Path, layout: str = "auto", *, decode: bool = True) -
     return Check(
         draft.name,
         str(draft.root),
-        counts(found),
+        here,
         [(fault.kind, fault.path, fault.message) for fault in faults],
         published,
         found.notes,
@@ -143,8 +144,7 @@ def check_reid(root: str | Path, layout: str = "auto", *, decode: bool = True) -
     )
 
 
-def _beside(found: ReidSet) -> dict[str, dict[str, tuple[int, int]]]:
-    here = counts(found)
+def _beside(found: ReidSet, here: dict[str, dict[str, int]]) -> dict[str, dict[str, tuple[int, int]]]:
     return {
         part: {name: (here[part][name], number) for name, number in row.items()}
         for part, row in PUBLISHED.get(known_as(found) or "", {}).items()

@@ -21,7 +21,7 @@ _T = TypeVar("_T")
 
 def identical(found: ReidSet) -> list[Fault]:
     """Compare bytes over parts; only files whose sizes agree are read."""
-    parts = {"train": found.train, "query": found.query, "gallery": found.gallery}
+    parts = found.parts
     sizes: dict[int, list[tuple[str, int]]] = {}
     for name, part in parts.items():
         for row, path in enumerate(part.paths):
@@ -71,7 +71,7 @@ def decoded(found: ReidSet, known: Collection[str]) -> list[Fault]:
         MissingExtraError: Pillow is not installed.
     """
     require("PIL.Image", "reid")
-    paths = list(dict.fromkeys(path for part in (found.train, found.query, found.gallery) for path in part.paths))
+    paths = list(dict.fromkeys(path for part in found.parts.values() for path in part.paths))
     paths = [path for path in paths if str(path) not in known]
     return [fault for fault in _parallel("decoding images", _decode, paths) if fault is not None]
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shutil
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import FeatmaskError, require
+from ...files import new_folder
 from ...progress import progress
 from .draft import Draft
 from .folders import MARKET_FOLDERS, is_market, read_market
@@ -91,17 +89,8 @@ def _extract(root: Path, variant: str) -> Path:
     target = root / f"featmask_{variant}"
     try:
         config = matlab.loadmat(_config(root, variant))
-        with h5py.File(_images(root), "r") as file:
-            beside = Path(tempfile.mkdtemp(dir=root, prefix=f".{target.name}."))
-            try:
-                _write(beside, config, _Cells(file, variant), image)
-                umask = os.umask(0)
-                os.umask(umask)
-                beside.chmod(0o777 & ~umask)  # mkdtemp makes the folder private
-                os.replace(beside, target)
-            except BaseException:
-                shutil.rmtree(beside, ignore_errors=True)
-                raise
+        with h5py.File(_images(root), "r") as file, new_folder(target) as beside:
+            _write(beside, config, _Cells(file, variant), image)
     except FeatmaskError:
         raise
     except Exception as error:  # what h5py and scipy raise for damaged files is not listed anywhere

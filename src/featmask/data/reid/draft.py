@@ -19,6 +19,8 @@ from .sets import JUNK, Part, ReidSet
 PARTS = ("train", "query", "gallery")
 #: Layouts where person 0 of the gallery is nobody in particular: an image that is always wrong.
 WITH_DISTRACTORS = ("market1501", "dukemtmc", "market", "layumi", "cuhk03np")
+#: At the top of a set that is drawn by a program, see ``data.synthetic``.
+RENDERED = "RENDERED.json"
 #: ``-1_c3s1_000401_03.jpg``: the person, then the camera. From the start of the name: a searched-for pattern would
 #: read ``cam1_c2.jpg`` as person 1.
 MARKET_NAME = re.compile(r"(-1|\d+)_c(\d+)")
@@ -133,7 +135,7 @@ class Draft:
             self.notes.append(
                 f"{count} of {len(query)} queries show a person that is not in the gallery; they cannot be scored"
             )
-        if any((folder / "RENDERED.json").is_file() for folder in self._homes()):
+        if any((folder / RENDERED).is_file() for folder in self._homes()):
             self.notes.append("rendered pictures, not photographs")
         train = self.rows["train"].part()
         return ReidSet(self.name, self.root, train, query, gallery, self.has_cameras, tuple(self.notes))
@@ -151,14 +153,13 @@ def audit(found: ReidSet) -> list[Fault]:
     These are: an empty part, fewer than two persons to learn from, junk where it cannot be, and no query with a right
     gallery image by another camera.
     """
-    parts = {"train": found.train, "query": found.query, "gallery": found.gallery}
     faults = [
         Fault("part", str(found.root), f"the part {name} has no images")
-        for name, part in parts.items()
+        for name, part in found.parts.items()
         if not len(part)
     ]
     for name in ("train", "query"):
-        part = parts[name]
+        part = found.parts[name]
         for row in np.flatnonzero(part.pids == JUNK).tolist():
             faults.append(
                 Fault("junk", str(part.paths[row]), f"person -1 is junk: expected in the gallery, not in {name}")

@@ -60,10 +60,9 @@ def _plain(path: Path) -> str:
 
 def counts(found: ReidSet) -> dict[str, dict[str, int]]:
     """part -> images, ids (junk and distractors left out), cameras, junk, distractors."""
-    parts = {"train": found.train, "query": found.query, "gallery": found.gallery}
     # own data may have a person 0 that is asked for; such a person is no distractor
     zero = found.name in WITH_DISTRACTORS and 0 not in found.query.pids
-    return {name: _count(part, zero and name == "gallery", found.has_cameras) for name, part in parts.items()}
+    return {name: _count(part, zero and name == "gallery", found.has_cameras) for name, part in found.parts.items()}
 
 
 def _count(part: Part, zero: bool, cameras: bool) -> dict[str, int]:

@@ -73,3 +73,8 @@ class ReidSet:
     gallery: Part
     has_cameras: bool = True
     notes: tuple[str, ...] = ()
+
+    @property
+    def parts(self) -> dict[str, Part]:
+        """The three parts by name."""
+        return {"train": self.train, "query": self.query, "gallery": self.gallery}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,7 +14,7 @@ from ...errors import require
 from .canvas import Floats
 from .domains import DOMAINS, Colour
 from .scenes import panorama
-from .world import CAMERA, World, turn
+from .world import CAMERA, World
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,17 +52,15 @@ class Camera:
 def camera_of(world: World, number: int) -> Camera:
     """Camera ``number`` (from 1) of a world; it depends on the world's domain, seed and picture size alone."""
     domain, rng = DOMAINS[world.domain], world.stream(CAMERA, number)
-    # all cameras see all kinds of places: what is behind people must not give the camera away
-    scenes = domain.scenes
     slant = rng.uniform(-0.7, 0.7)
     lift = rng.uniform(0.2, 0.6)
     length = float(np.sqrt(slant**2 + lift**2 + 0.64))
     cast = np.array(domain.casts[(number - 1) % len(domain.casts)]) * rng.normal(1.0, 0.015, 3)
     pitch = float(rng.uniform(*domain.pitch))
     return Camera(
-        pitch=turn(pitch),
-        facing=turn((0, 180, 75, 215, 320, 120)[(number - 1) % 6]),
-        spread=turn(34),
+        pitch=math.radians(pitch),
+        facing=math.radians((0, 180, 75, 215, 320, 120)[(number - 1) % 6]),
+        spread=math.radians(34),
         gain=float(rng.uniform(*domain.gain)),
         gamma=float(rng.uniform(*domain.gamma)),
         haze=float(rng.uniform(*domain.haze)),
@@ -71,7 +70,8 @@ def camera_of(world: World, number: int) -> Camera:
         noise=float(rng.uniform(*domain.noise)),
         blur=float(rng.uniform(*domain.blur)),
         quality=int(rng.integers(domain.quality[0], domain.quality[1] + 1)),
-        backdrop=panorama(world, number, scenes, pitch),
+        # all cameras see all kinds of places: what is behind people must not give the camera away
+        backdrop=panorama(world, number, domain.scenes, pitch),
         mood=tuple(rng.random(3).tolist()),
     )
 

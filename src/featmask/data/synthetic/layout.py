@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import shutil
-import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -14,14 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import FeatmaskError, require
-from ...files import write_json
+from ...files import new_folder, write_json
 from ...progress import progress
+from ..reid.draft import RENDERED
+from ..reid.folders import MARKET_FOLDERS
 from .shots import Picture, distractor, junk, shot_of
 from .world import FORMAT, World, seen_by
 
-RECORD = "RENDERED.json"
 NOTICE = "These are rendered pictures, not photographs; nobody who is shown exists."
-TRAIN, QUERY, GALLERY = "bounding_box_train", "query", "bounding_box_test"
+TRAIN, QUERY, GALLERY = (MARKET_FOLDERS[part] for part in ("train", "query", "gallery"))
 
 
 @dataclass(frozen=True)
@@ -85,42 +85,29 @@ def render_world(world: World, root: str | Path | None = None) -> Path:
     if _finished(target, world):
         return target
     files = list(plan(world))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}.", suffix=".tmp"))
     try:
-        for folder in (TRAIN, QUERY, GALLERY):
-            (beside / folder).mkdir()
-        with progress(f"rendering world {world.domain}", len(files)) as bar:
-            for file in files:
-                image.fromarray(file.render()).save(beside / file.folder / file.name, compress_level=3)
-                bar.advance()
-        write_json(beside / RECORD, _record(world))
-        _publish(beside, target, world)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
+        with new_folder(target) as beside:
+            for folder in MARKET_FOLDERS.values():
+                (beside / folder).mkdir()
+            with progress(f"rendering world {world.domain}", len(files)) as bar:
+                for file in files:
+                    image.fromarray(file.render()).save(beside / file.folder / file.name, compress_level=3)
+                    bar.advance()
+            write_json(beside / RENDERED, _record(world))
+    except OSError:
+        # someone else may have put the same one there meanwhile
+        if not _finished(target, world):
+            raise
     return target
 
 
-def _publish(beside: Path, target: Path, world: World) -> None:
-    """Rename a finished folder to its place; someone else may have put the same one there meanwhile."""
-    umask = os.umask(0)
-    os.umask(umask)
-    beside.chmod(0o777 & ~umask)  # mkdtemp makes it private
-    try:
-        if target.is_dir():
-            target.rmdir()  # an empty one is in the way on Windows
-        os.replace(beside, target)
-    except OSError:
-        if not _finished(target, world):
-            raise
-
-
 def _record(world: World) -> dict[str, Any]:
+    pictures = Counter(file.folder for file in plan(world))
     return {
         "notice": NOTICE,
         "format": FORMAT,
         "world": world.parameters(),
-        "pictures": {folder: sum(file.folder == folder for file in plan(world)) for folder in (TRAIN, QUERY, GALLERY)},
+        "pictures": {folder: pictures[folder] for folder in MARKET_FOLDERS.values()},
     }
 
 
@@ -129,10 +116,10 @@ def _finished(target: Path, world: World) -> bool:
     if not target.exists() or (target.is_dir() and not any(target.iterdir())):
         return False
     try:
-        found = json.loads((target / RECORD).read_text(encoding="utf-8"))
+        found = json.loads((target / RENDERED).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise FeatmaskError(
-            f"{target} is there and is no rendered world ({RECORD} cannot be read); name a new or an empty folder"
+            f"{target} is there and is no rendered world ({RENDERED} cannot be read); name a new or an empty folder"
         ) from error
     wanted = _record(world)
     if found != wanted:
@@ -149,7 +136,7 @@ def _finished(target: Path, world: World) -> bool:
 
 def _differences(found: Any, wanted: dict[str, Any]) -> str:
     if not isinstance(found, dict) or not isinstance(found.get("world"), dict):
-        return f"{RECORD} is of another form"
+        return f"{RENDERED} is of another form"
     if found.get("format") != wanted["format"]:
         return f"format {found.get('format')}, expected {wanted['format']}"
     differs = [
@@ -157,7 +144,7 @@ def _differences(found: Any, wanted: dict[str, Any]) -> str:
         for name, value in wanted["world"].items()
         if found["world"].get(name) != value
     ]
-    return ", ".join(differs) or f"{RECORD} differs"
+    return ", ".join(differs) or f"{RENDERED} differs"
 
 
 def _cached(world: World) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
@@ -88,8 +87,3 @@ def seen_by(world: World, pid: int) -> list[int]:
     order = rng.permutation(world.cameras)
     luck = rng.random(world.cameras) < 0.75
     return sorted(int(camera) + 1 for place, camera in enumerate(order) if place < 2 or luck[place])
-
-
-def turn(degrees: float) -> float:
-    """Degrees as radians."""
-    return math.radians(degrees)
