@@ -56,9 +56,8 @@ def rank(
     check_metric(metric)
     if top < 1:
         raise FeatmaskError(f"top: expected 1 or more; got {top}")
-    who, chunks = prepare(
-        query_features, query_ids, query_cams, gallery_features, gallery_ids, gallery_cams, metric, junk_id, distances
-    )
+    query, gallery = (query_features, query_ids, query_cams), (gallery_features, gallery_ids, gallery_cams)
+    who, chunks = prepare(query, gallery, metric, junk_id, distances)
     queries = len(who.query_ids)
     found = Ranking(
         indices=np.full((queries, top), -1, dtype=np.int64),
@@ -69,9 +68,11 @@ def rank(
     for start, chunk in chunks:
         keys: Any = chunk if isinstance(chunk, np.ndarray) else chunk.cpu().numpy()
         rows, columns, right = index.same_id(start, len(keys))
+        rows, columns = rows[~right], columns[~right]
+        ends = np.searchsorted(rows, np.arange(len(keys) + 1))
         for row, values in enumerate(keys):
             keep = np.ones(len(values), dtype=bool)
-            keep[columns[(rows == row) & ~right]] = False
+            keep[columns[ends[row] : ends[row + 1]]] = False
             left = np.flatnonzero(keep)
             chosen = left[_nearest(values[left], top)]
             place = (start + row, slice(len(chosen)))

@@ -15,6 +15,8 @@ from .inputs import Integers, Labels, Matrix, Sides, pair, sides, warn_if_alike
 from .keys import Keys, check_metric, from_distances, from_features, given, squared_norms
 
 Doubles = npt.NDArray[np.float64]
+#: One side as it came in: features, ids, cameras.
+Side = tuple[Matrix | None, Labels, Labels | None]
 
 FORMS = {
     "standard": "mean of the precision at each right item",
@@ -101,9 +103,8 @@ def evaluate(
         raise FeatmaskError(f"average_precision: expected one of {', '.join(FORMS)}; got {average_precision!r}")
     if max_rank < 1:
         raise FeatmaskError(f"max_rank: expected 1 or more; got {max_rank}")
-    who, chunks = prepare(
-        query_features, query_ids, query_cams, gallery_features, gallery_ids, gallery_cams, metric, junk_id, distances
-    )
+    query, gallery = (query_features, query_ids, query_cams), (gallery_features, gallery_ids, gallery_cams)
+    who, chunks = prepare(query, gallery, metric, junk_id, distances)
     scores = _Scores(len(who.query_ids), average_precision)
     index = Matches(who)
     for start, keys in chunks:
@@ -128,31 +129,24 @@ def evaluate(
 
 
 def prepare(
-    query_features: Matrix | None,
-    query_ids: Labels,
-    query_cams: Labels | None,
-    gallery_features: Matrix | None,
-    gallery_ids: Labels,
-    gallery_cams: Labels | None,
-    metric: str,
-    junk_id: int | str | None,
-    distances: Matrix | None,
+    query: Side, gallery: Side, metric: str, junk_id: int | str | None, distances: Matrix | None
 ) -> tuple[Sides, Iterator[tuple[int, Keys]]]:
     """Checked ids and cameras, and the keys of a chunk of queries after the other, junk left out."""
+    (searched, q_ids, q_cams), (among, g_ids, g_cams) = query, gallery
     if distances is not None:
         table = given(distances)
-        who = sides(query_ids, query_cams, gallery_ids, gallery_cams, (table.shape[0], table.shape[1]), junk_id)
+        who = sides(q_ids, q_cams, g_ids, g_cams, (table.shape[0], table.shape[1]), junk_id)
         return who, from_distances(table, who.kept)
-    if query_features is None or gallery_features is None:
+    if searched is None or among is None:
         raise FeatmaskError("expected the features of both sides, or distances=")
-    query, gallery = pair(query_features, gallery_features)
-    who = sides(query_ids, query_cams, gallery_ids, gallery_cams, (len(query), len(gallery)), junk_id)
-    squared_norms(query, "query_features")  # for its check; the order within a row does not need them
-    squares = squared_norms(gallery, "gallery_features")
+    left, right = pair(searched, among)
+    who = sides(q_ids, q_cams, g_ids, g_cams, (len(left), len(right)), junk_id)
+    squared_norms(left, "query_features")  # for its check; the order within a row does not need them
+    squares = squared_norms(right, "gallery_features")
     if who.junk:
-        gallery, squares = gallery[who.kept], squares[who.kept]
-    warn_if_alike(gallery)
-    return who, from_features(query, gallery, squares, metric)
+        right, squares = right[who.kept], squares[who.kept]
+    warn_if_alike(right)
+    return who, from_features(left, right, squares, metric)
 
 
 class Matches:
