@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .report.metric import ATTACKS, Metric, show
+from .report.metric import ATTACKS, Metric, other_domain, show
 from .report.retrieval import is_retrieval, notices, rules, size_text, suite_place
 from .report.rows import rows
 from .report.tables import Study, aggregate
@@ -90,7 +90,7 @@ def print_comparison(runs: Sequence[Run], report: Mapping[str, Path]) -> None:
 
 def _columns(study: Study) -> list[Metric]:
     """What eighty columns hold: balanced accuracy and other data sets are in the report."""
-    shown = [m for m in study.headline if m.name != "balanced_accuracy" and not m.suite.startswith("cross_")]
+    shown = [m for m in study.headline if m.name != "balanced_accuracy" and not other_domain(m.suite)]
     worst = [metric for metric in shown if metric.attacked]
     return [metric for metric in shown if metric not in worst[1:]]
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .attacked import by_attack
-from .metric import ATTACKS, LEADING, Metric
+from .metric import ATTACKS, LEADING, Metric, other_domain
 from .retrieval import suite_place
 from .rows import Field, cell_field
 from .tables import Study
@@ -50,8 +50,8 @@ def blocks(study: Study) -> list[Block]:
     for suite in sorted(dict.fromkeys(metric.suite for metric in metrics), key=suite_place):
         own = [metric for metric in metrics if metric.suite == suite]
         title = SUITES.get(suite, suite)
-        if suite.startswith("cross_"):
-            title = f"Cross-domain, scored on {suite.removeprefix('cross_')}"
+        if other_domain(suite):
+            title = f"Cross-domain, scored on {other_domain(suite)}"
         plainly = [metric for metric in own if not metric.attacked]
         if plainly:
             found.append(_block(study, title, plainly))

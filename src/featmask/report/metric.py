@@ -36,7 +36,14 @@ ATTACKS = {
 USUAL = Fraction(5, 255)
 #: The retrieval figures that lead, in their order.
 LEADING = ("rank1", "mAP", "mINP")
+#: Before the name of another data set: the model was scored there.
+_CROSS = "cross_"
 _RETRIEVAL = re.compile(r"rank(\d{1,4})|mAP|mINP", re.ASCII)
+
+
+def other_domain(suite: str) -> str:
+    """The data set that a cross-domain suite was scored on; empty for other suites."""
+    return suite.removeprefix(_CROSS) if suite.startswith(_CROSS) else ""
 
 
 @dataclass(frozen=True)
@@ -110,8 +117,8 @@ class Metric:
                 self.kind, ATTACKS.get(self.kind, self.kind)
             )
             return f"{text} {figure}" + ("" if self.side in ("query", "") else f" ({self.side})")
-        if self.suite.startswith("cross_"):
-            return f"Cross-domain {figure} ({self.suite.removeprefix('cross_')})"
+        if other_domain(self.suite):
+            return f"Cross-domain {figure} ({other_domain(self.suite)})"
         where = {"clean": figure, "reranked": f"Re-ranked {figure}"}
         return where.get(self.suite, f"{figure} ({self.suite})")
 
@@ -141,8 +148,8 @@ class Metric:
                 return f"clean {figure} of the attacked subset{side}"
             kind = {"worst": "worst-case"}.get(self.kind, ATTACKS.get(self.kind, self.kind))
             return f"{kind} {figure}{at}{side}"
-        if self.suite.startswith("cross_"):
-            return f"cross-domain {figure} on {self.suite.removeprefix('cross_')}"
+        if other_domain(self.suite):
+            return f"cross-domain {figure} on {other_domain(self.suite)}"
         where = {"clean": figure, "reranked": f"re-ranked {figure}"}
         return where.get(self.suite, f"{figure} of {self.suite}")
 
@@ -172,7 +179,7 @@ class Metric:
             return self.kind == "worst" and self.figure == "mAP" and self.eps is not None
         if self.suite == "clean":
             return self.figure in LEADING
-        return self.figure == "mAP" and (self.suite == "reranked" or self.suite.startswith("cross_"))
+        return self.figure == "mAP" and (self.suite == "reranked" or bool(other_domain(self.suite)))
 
     @property
     def eps(self) -> Fraction | None:

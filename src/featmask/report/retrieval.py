@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..results import Suite
-from .metric import ATTACKS, Metric
+from .metric import ATTACKS, Metric, other_domain
 from .tables import Study
 
 #: Attacks that push from and pull to chosen images; the others need nobody's identity.
@@ -40,7 +40,7 @@ def data_name(study: Study) -> str:
     """The data that was trained on, rendered ones by that word; empty where the recipe names none."""
     data = study.runs[0].recipe.get("data")
     name = str(data.get("name") or "") if isinstance(data, Mapping) else ""
-    own = [suite for run in study.runs for suite in run.suites.values() if not suite.name.startswith("cross_")]
+    own = [suite for run in study.runs for suite in run.suites.values() if not other_domain(suite.name)]
     return f"{name} (rendered)" if name and any(map(is_rendered, own)) else name
 
 
@@ -66,8 +66,8 @@ def _together(said_by: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
 
 def suite_place(suite: str) -> tuple[int, str]:
     """A suite's place among others: clean, re-ranked, other data sets, attacked queries, attacked gallery, the rest."""
-    order = ["clean", "reranked", "cross_", "attack_query", "attack_gallery"]
-    known = "cross_" if suite.startswith("cross_") else suite
+    order = ["clean", "reranked", "cross-domain", "attack_query", "attack_gallery"]
+    known = "cross-domain" if other_domain(suite) else suite
     return order.index(known) if known in order else len(order), suite
 
 
@@ -107,7 +107,7 @@ def statements(study: Study) -> list[str]:
             "Re-ranked: the same features, ordered anew by shared neighbours (k-reciprocal re-ranking), which uses the "
             "whole gallery and the other queries; compare it only with re-ranked figures."
         )
-    if any(metric.suite.startswith("cross_") for metric in metrics):
+    if any(other_domain(metric.suite) for metric in metrics):
         found.append("Cross-domain: scored on another data set; nothing was trained or chosen there.")
     return found + _attacks(metrics)
 
