@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Sequence
 from types import ModuleType
 
 
@@ -16,6 +17,12 @@ class FeatmaskWarning(UserWarning):
 
 class MissingExtraError(FeatmaskError, ImportError):
     """An optional library is not installed."""
+
+
+def listed(lines: Sequence[str], shown: int = 10) -> str:
+    """The first lines of a list of mistakes, each on a line of its own, and how many more there are."""
+    more = f"\n  and {len(lines) - shown} more" if len(lines) > shown else ""
+    return "\n  " + "\n  ".join(lines[:shown]) + more
 
 
 def require(module: str, extra: str) -> ModuleType:

@@ -8,13 +8,12 @@ from typing import NamedTuple
 
 import torch
 
-from ..errors import FeatmaskError, require
+from ..errors import FeatmaskError, listed, require
 from ..progress import progress
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 #: Up to this many bytes of resized pixels are read once and kept; beyond it images are read when they are needed.
 KEEP_BYTES = 2 * 1024**3
-_SHOWN = 10
 
 
 class Found(NamedTuple):
@@ -105,9 +104,7 @@ def read_folder(paths: Sequence[Path], size: int) -> torch.Tensor | FolderPixels
                 broken.append(f"{path}: {error}")
             bar.advance()
     if broken:
-        more = f"\n  and {len(broken) - _SHOWN} more" if len(broken) > _SHOWN else ""
-        listing = "\n  ".join(broken[:_SHOWN])
-        raise FeatmaskError(f"{len(broken)} of {len(paths)} images cannot be read:\n  {listing}{more}")
+        raise FeatmaskError(f"{len(broken)} of {len(paths)} images cannot be read:{listed(broken)}")
     return pixels
 
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from ...errors import FeatmaskError
+from ...errors import FeatmaskError, listed
 from .cuhk03 import read_cuhk03, variants
 from .draft import Draft, audit
 from .folders import MARKET_FOLDERS, is_layumi, is_market, read_layumi, read_market
@@ -25,7 +25,6 @@ LAYOUTS = {
     "layumi": "train_all (or train and val), query and gallery, each with one folder a person",
     "csv": "one CSV file with the columns path, pid, camid (may be left out) and split",
 }
-_SHOWN = 10
 
 
 def read_reid(root: str | Path, layout: str = "auto") -> ReidSet:
@@ -45,9 +44,8 @@ def read_reid(root: str | Path, layout: str = "auto") -> ReidSet:
     found = draft.finish()
     faults = [*draft.faults, *audit(found)]
     if faults:
-        lines = "\n  ".join(f"{fault.path}: {fault.message}" for fault in faults[:_SHOWN])
-        more = f"\n  and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        raise FeatmaskError(f"{draft.root} ({draft.name}) has {len(faults)} fault(s):\n  {lines}{more}")
+        lines = listed([f"{fault.path}: {fault.message}" for fault in faults])
+        raise FeatmaskError(f"{draft.root} ({draft.name}) has {len(faults)} fault(s):{lines}")
     return found
 
 
