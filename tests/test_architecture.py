@@ -14,9 +14,9 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 #: From the top down; a module may import what stands below it, or beside it in its own folder.
 ORDER = [
     "cli", "comparison", "masks", "experiment", "tasks", "terminal", "report", "stats", "evaluation", "training",
-    "sampling", "losses", "checkpointing", "optim", "runlog", "recipe", "attacks", "retrieval", "data",
+    "sampling", "losses", "defences", "checkpointing", "optim", "runlog", "recipe", "attacks", "retrieval", "data",
     "models", "metrics", "environment", "devices", "progress", "insert", "family", "layers", "functional",
-    "masking", "results", "files", "modes", "errors",
+    "masking", "grey", "results", "files", "modes", "errors",
 ]  # fmt: skip
 
 
@@ -51,7 +51,7 @@ def test_imports_point_down(path):
 
 def test_attacks_know_neither_data_nor_models_nor_training():
     for path in (SOURCE / "attacks").glob("*.py"):
-        assert imports(path) <= {"attacks", "errors", "progress"}
+        assert imports(path) <= {"attacks", "errors", "grey", "progress"}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))

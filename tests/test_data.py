@@ -146,7 +146,7 @@ def test_unreadable_images_are_all_named(photo_folder):
 
 def test_large_folders_are_read_on_demand(photo_folder, monkeypatch):
     kept = load_images("imagefolder", root=photo_folder, size=16)
-    monkeypatch.setattr("featmask.data.folder.KEEP_BYTES", 0)
+    monkeypatch.setattr("featmask.data.pixels.KEEP_BYTES", 0)
     lazy = load_images("imagefolder", root=photo_folder, size=16)
     assert torch.equal(kept.test[2].image, lazy.test[2].image)
     lazy.test.table.pixels.paths[lazy.test.rows[2]].write_bytes(b"")

@@ -12,8 +12,8 @@ from torch.nn import functional
 
 from featmask.attacks import Guides, MetricAttack, check_budget, choose_guides, perturb
 from featmask.attacks.embedding import gradient_of
-from featmask.attacks.grey import grey_patches
 from featmask.errors import FeatmaskError
+from featmask.grey import grey_patches
 
 KINDS = ("fgsm", "ifgsm", "mifgsm", "sma", "fna", "odfa", "lta")
 GUIDED = ("fgsm", "ifgsm", "mifgsm", "fna")

@@ -7,25 +7,29 @@ from pathlib import Path
 import pytest
 import torch
 
-from featmask.data import load_images
 from featmask.errors import FeatmaskError
 from featmask.experiment import make_model, put_method, train_run
 from featmask.models import read_checkpoint
-from featmask.recipe import read_recipe
+from featmask.recipe import parse_recipe, read_recipe
 from featmask.results import read_lines
-from featmask.training import Shuffle, fit
+from featmask.sampling import Shuffle
+from featmask.tasks.classification import Classification
+from featmask.training import fit
 
 
 @pytest.fixture(scope="module")
 def digits():
-    return load_images("digits", augment=["shift"])
+    """The task on digits, its images augmented."""
+    raw = {"name": "digits", "data": {"name": "digits", "augment": ["shift"]}, "model": {"name": "resnet8"}}
+    return Classification(parse_recipe({**raw, "methods": {"none": None}}, "here"))
 
 
 def train(recipe_file: Path, digits, folder: Path, *changes: str, seed: int = 0, method: str = "lfm"):
     recipe = read_recipe(recipe_file, changes)
     model = make_model(recipe, digits, seed)
     put_method(recipe, method, model, digits)
-    return fit(model, digits, recipe.train, seed=seed, folder=folder, device="cpu")
+    lesson = digits.lesson(recipe, model, seed)
+    return fit(model, lesson, recipe.train, seed=seed, folder=folder, device="cpu")
 
 
 def same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
@@ -132,7 +136,7 @@ def test_sample_weights_reach_the_loss(recipe_file, digits, tmp_path):
     """Samples of weight zero teach nothing: with only zeros labelled as the weightless class stays unlearnt."""
     import numpy as np
 
-    table = digits.train.table
+    table = digits.splits.train.table
     table.weights = (table.labels != 3).astype(np.float64)
     try:
         model = train(recipe_file, digits, tmp_path)
@@ -140,7 +144,8 @@ def test_sample_weights_reach_the_loss(recipe_file, digits, tmp_path):
         table.weights = None
     model.eval()
     with torch.no_grad():
-        threes = [digits.test[i].image for i in range(len(digits.test)) if digits.test.labels[i] == 3]
+        test = digits.splits.test
+        threes = [test[i].image for i in range(len(test)) if test.labels[i] == 3]
         assert (model(torch.stack(threes)).argmax(1) == 3).float().mean() < 0.05
 
 
@@ -156,7 +161,7 @@ def test_shuffle_is_a_permutation_of_its_own_for_every_epoch():
 def test_a_device_that_is_not_here(recipe_file, digits, tmp_path):
     if not torch.cuda.is_available():
         with pytest.raises(FeatmaskError, match="no CUDA device"):
-            fit(torch.nn.Linear(1, 1), digits, read_recipe(recipe_file).train, seed=0, folder=tmp_path, device="cuda")
+            train_run(read_recipe(recipe_file), "none", 0, tmp_path, digits, "cuda")
 
 
 def test_what_is_reported_as_dropped_is_what_the_method_drops(recipe_file, digits):

@@ -17,17 +17,20 @@ from .files import replacing
 class TrainingState:
     """Model, optimiser, averages, log lines and the best epoch so far, in one file."""
 
-    def __init__(self, path: Path, model: nn.Module, optimizer: Any, average: AveragedModel | None) -> None:
+    def __init__(
+        self, path: Path, model: nn.Module, optimizer: Any, average: AveragedModel | None, best_by: str
+    ) -> None:
         self.path, self.model, self.optimizer, self.average = path, model, optimizer, average
+        self.best_by = best_by
         self.lines: list[dict[str, float]] = []
         self.best: dict[str, torch.Tensor] | None = None
-        self.best_accuracy = -1.0
+        self.best_score = -1.0
 
     def save(self, epoch: int, line: dict[str, float], candidate: nn.Module | None) -> None:
         """Write everything after ``epoch`` epochs; ``candidate`` is kept if it is the best on validation data."""
         self.lines.append(line)
-        if candidate is not None and line["val_accuracy"] > self.best_accuracy:
-            self.best_accuracy = line["val_accuracy"]
+        if candidate is not None and line[self.best_by] > self.best_score:
+            self.best_score = line[self.best_by]
             self.best = {name: tensor.detach().cpu().clone() for name, tensor in candidate.state_dict().items()}
         state = {
             "epoch": epoch,
@@ -36,7 +39,7 @@ class TrainingState:
             "optimizer": self.optimizer.state_dict(),
             "average": None if self.average is None else self.average.state_dict(),
             "best": self.best,
-            "best_accuracy": self.best_accuracy,
+            "best_score": self.best_score,
         }
         try:
             with replacing(self.path) as beside:
@@ -58,5 +61,5 @@ class TrainingState:
             raise FeatmaskError(
                 f"cannot continue from {self.path}: {error}; delete its folder to start this run anew"
             ) from error
-        self.lines, self.best, self.best_accuracy = state["lines"], state["best"], state["best_accuracy"]
+        self.lines, self.best, self.best_score = state["lines"], state["best"], state["best_score"]
         return int(state["epoch"])

@@ -8,14 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from .data import Splits
 from .errors import FeatmaskError
-from .experiment import is_finished, load_data, measure_run, run_folder, study_folder, train_run
+from .experiment import is_finished, measure_run, run_folder, study_folder, train_run
 from .family import FAMILY, member
 from .masks import save_masks
-from .recipe import Recipe, read_recipe
+from .recipe import AnyRecipe, Recipe, read_recipe
 from .report import write_report
 from .results import Run, read_run
+from .tasks import Task, open_task
 
 __all__ = ["Comparison", "compare"]
 
@@ -43,7 +43,7 @@ class Comparison:
 
 
 def compare(
-    recipe: str | Path | Recipe,
+    recipe: str | Path | AnyRecipe,
     *,
     methods: Sequence[str] | None = None,
     seeds: int | Iterable[int] | None = None,
@@ -76,14 +76,14 @@ def compare(
     folder = study_folder(Path(out), recipe)
     masks = folder / "masks.png"
     waiting = [run for run in plan if not is_finished(recipe, run.folder)]
-    splits = load_data(recipe) if waiting or not masks.is_file() else None
-    failed = _execute(recipe, plan, waiting, splits, device)
+    task = open_task(recipe) if waiting or not masks.is_file() else None
+    failed = _execute(recipe, plan, waiting, task, device)
     runs = [read_run(run.folder) for run in plan if is_finished(recipe, run.folder)]
     if not runs:
         raise FeatmaskError("no run could be finished:\n" + "\n".join(f"  {run}: {why}" for run, why in failed.items()))
     names = dict.fromkeys(run.method for run in runs)
-    if splits is not None:
-        save_masks(recipe, splits, masks, methods=[name for name in names if recipe.method(name).layer != "none"])
+    if task is not None:
+        save_masks(recipe, task, masks, methods=[name for name in names if recipe.method(name).layer != "none"])
     images = {MASKS_CAPTION: masks} if masks.is_file() else {}
     report = write_report(folder, runs, command=command or "featmask.compare(...)", images=images)
     return Comparison(folder, runs, report, failed)
@@ -98,7 +98,7 @@ class _Planned(NamedTuple):
         return f"{self.method}, seed {self.seed}"
 
 
-def _plan(recipe: Recipe, methods: Sequence[str] | None, seeds: int | Iterable[int], out: Path) -> list[_Planned]:
+def _plan(recipe: AnyRecipe, methods: Sequence[str] | None, seeds: int | Iterable[int], out: Path) -> list[_Planned]:
     """The runs, methods first; the recipe's own order unless asked for another."""
     chosen = list(recipe.methods if methods is None else methods)
     numbers = list(range(seeds) if isinstance(seeds, int) else seeds)
@@ -115,19 +115,19 @@ def _plan(recipe: Recipe, methods: Sequence[str] | None, seeds: int | Iterable[i
 
 
 def _execute(
-    recipe: Recipe, plan: Sequence[_Planned], waiting: Sequence[_Planned], splits: Splits | None, device: str
+    recipe: AnyRecipe, plan: Sequence[_Planned], waiting: Sequence[_Planned], task: Task | None, device: str
 ) -> dict[str, str]:
     """Run what is waiting, one seed of every method before the next seed; give the failures."""
     failed = {}
     for number, run in enumerate(sorted(plan, key=lambda run: run.seed), start=1):
         title = f"[{number}/{len(plan)}] {run}"
-        if splits is None or run not in waiting:
+        if task is None or run not in waiting:
             _say(f"{title}: finished before")
             continue
         _say(title)
         try:
-            train_run(recipe, run.method, run.seed, run.folder, splits, device)
-            measure_run(recipe, run.folder, splits, device)
+            train_run(recipe, run.method, run.seed, run.folder, task, device)
+            measure_run(recipe, run.folder, task, device)
         except FeatmaskError as error:
             failed[str(run)] = str(error)
             _say(f"{title} failed: {error}")

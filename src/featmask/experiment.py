@@ -11,18 +11,15 @@ from typing import Any
 
 import torch
 import yaml
-from torch import nn
 
-from .data import Images, Splits, load_images
-from .devices import pick_device
 from .environment import environment
-from .evaluation import Evaluation, evaluate, linf_attacks
 from .family import build_layer, dropped_fraction, member
 from .files import write_json, write_text
 from .insert import attach, point_shape
-from .models import Normalized, build_model, load_into, pretrained_statistics, read_checkpoint, save_checkpoint
-from .recipe import ChosenMethod, Evaluate, Recipe, parse_recipe
+from .models import Normalized, load_into, read_checkpoint, save_checkpoint
+from .recipe import AnyRecipe, ChosenMethod, parse_recipe
 from .results import read_lines
+from .tasks import Task, rebuild
 from .training import fit, seed_everything
 
 CHECKPOINT = "model.safetensors"
@@ -34,35 +31,20 @@ MEASURED = 2048
 MEASURED_VALUES = 4e8
 
 
-def load_data(recipe: Recipe) -> Splits:
-    """The recipe's data."""
-    settings = recipe.data.model_dump()
-    return load_images(settings.pop("name"), **settings)
-
-
-def make_model(recipe: Recipe, splits: Splits, seed: int) -> Normalized:
+def make_model(recipe: AnyRecipe, task: Task, seed: int) -> Normalized:
     """The recipe's model, normalisation inside, the same initial weights for every method of a seed."""
     seed_everything(seed, INITIAL)
-    pretrained = recipe.model.pretrained
-    model = build_model(
-        recipe.model.name,
-        num_classes=len(splits.classes),
-        in_chans=3 if pretrained else splits.channels,
-        pretrained=pretrained,
-    )
-    mean, std = pretrained_statistics(model) if pretrained else splits.train.statistics()
-    return Normalized(model, mean, std)
+    return task.model(recipe)
 
 
-def put_method(recipe: Recipe, name: str, model: Normalized, splits: Splits) -> dict[str, Any]:
+def put_method(recipe: AnyRecipe, name: str, model: Normalized, task: Task) -> dict[str, Any]:
     """Attach a method's layer; tell what was done: layer, point, options, the share that is really dropped."""
     method = recipe.method(name)
     layer = build_layer(method.layer, **method.options)
     info: dict[str, Any] = {"layer": method.layer, "options": method.options, "point": None, "dropped_fraction": 0.0}
     if layer is None:
         return info
-    size = splits.train[0].image.shape[-1]
-    example = torch.zeros(1, model.mean.shape[1], size, size)
+    example = torch.zeros(1, model.mean.shape[1], *task.pictures(1).shape[2:])
     places = places_of(method)
     shares = []
     for place in places:
@@ -82,17 +64,17 @@ def places_of(method: ChosenMethod) -> list[str]:
     return [method.at] if isinstance(method.at, str) else list(method.at)
 
 
-def run_folder(out: Path, recipe: Recipe, method: str, seed: int) -> Path:
+def run_folder(out: Path, recipe: AnyRecipe, method: str, seed: int) -> Path:
     """``out/<recipe>/<key>/<method>/seed-<seed>``."""
     return study_folder(out, recipe) / method / f"seed-{seed}"
 
 
-def study_folder(out: Path, recipe: Recipe) -> Path:
+def study_folder(out: Path, recipe: AnyRecipe) -> Path:
     """``out/<recipe>/<key>``: everything in it was trained under the same settings."""
     return out / recipe.name / recipe.key()
 
 
-def is_finished(recipe: Recipe, folder: Path) -> bool:
+def is_finished(recipe: AnyRecipe, folder: Path) -> bool:
     """Whether the run is trained and measured as the recipe says."""
     path = folder / FINISHED
     if not path.is_file():
@@ -101,33 +83,36 @@ def is_finished(recipe: Recipe, folder: Path) -> bool:
     return bool(recorded.get("evaluate") == recipe.plain()["evaluate"])
 
 
-def train_run(recipe: Recipe, method: str, seed: int, folder: Path, splits: Splits, device: str = "auto") -> None:
+def train_run(recipe: AnyRecipe, method: str, seed: int, folder: Path, task: Task, device: str = "auto") -> None:
     """Train one model, or go on where a killed run stopped; leaves ``model.safetensors`` in ``folder``."""
     if (folder / CHECKPOINT).is_file():
         return
-    model = make_model(recipe, splits, seed)
-    info = put_method(recipe, method, model, splits)
+    own = recipe.under(method)
+    model = make_model(own, task, seed)
+    info = put_method(own, method, model, task)
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "recipe.yaml", yaml.safe_dump(recipe.plain(), sort_keys=False))
     write_json(folder / "recipe.json", recipe.plain())
     write_json(folder / "env.json", environment())
-    trained = fit(model, splits, recipe.train, seed=seed, folder=folder, device=device, title=f"{method}, seed {seed}")
+    lesson = task.lesson(own, model, seed)
+    trained = fit(model, lesson, own.train, seed=seed, folder=folder, device=device, title=f"{method}, seed {seed}")
     lines = read_lines(folder / "train.jsonl")
-    best = recipe.train.select == "best"
-    kept = max(lines, key=lambda line: line["val_accuracy"]) if best else lines[-1]
+    best = own.train.select == "best"
+    kept = max(lines, key=lambda line: line[lesson.best_by]) if best else lines[-1]
     info |= {
         "method": method,
         "seed": seed,
+        "set": recipe.methods[method].set if method in recipe.methods else {},
         "parameters": sum(parameter.numel() for parameter in trained.parameters()),
         "epochs": len(lines),
         "seconds_per_epoch": median(line["seconds"] for line in lines),
-        "val_accuracy": kept["val_accuracy"],
+        **{name: value for name, value in kept.items() if name.startswith("val_")},
         "best_epoch": kept["epoch"] if best else None,
     }
     meta = {
         "recipe": recipe.plain(),
         "run": info,
-        "classes": list(splits.classes),
+        **task.about(),
         "mean": model.mean.flatten().tolist(),
         "std": model.std.flatten().tolist(),
     }
@@ -135,28 +120,13 @@ def train_run(recipe: Recipe, method: str, seed: int, folder: Path, splits: Spli
     shutil.rmtree(folder / "state", ignore_errors=True)  # it served to go on; there is nothing left to go on with
 
 
-def measure_run(recipe: Recipe, folder: Path, splits: Splits, device: str = "auto") -> None:
+def measure_run(recipe: AnyRecipe, folder: Path, task: Task, device: str = "auto") -> None:
     """Evaluate a trained run's checkpoint as the recipe says; ``run.json`` comes last and means: finished."""
     (folder / FINISHED).unlink(missing_ok=True)
     model, meta = load_model(folder / CHECKPOINT)
-    settings = recipe.evaluate
-    for suite in settings.suites:
-        limit = None if suite == "clean" else settings.attack_samples
-        images = splits.test if limit is None else splits.test.head(limit)
-        measure(model, images, suite, settings, device).save(folder)
+    for evaluation in task.measure(recipe.under(meta["run"]["method"]), model, device):
+        evaluation.save(folder)
     write_json(folder / FINISHED, {**meta["run"], "evaluate": recipe.plain()["evaluate"]})
-
-
-def measure(model: nn.Module, images: Images, suite: str, settings: Evaluate, device: str = "auto") -> Evaluation:
-    """One suite with a recipe's attacks."""
-    return evaluate(
-        model,
-        images,
-        suite,
-        attacks=linf_attacks(settings.eps, settings.steps),
-        batch_size=settings.batch_size,
-        device=pick_device(device),
-    )
 
 
 def load_model(path: str | Path) -> tuple[Normalized, dict[str, Any]]:
@@ -166,9 +136,8 @@ def load_model(path: str | Path) -> tuple[Normalized, dict[str, Any]]:
         FeatmaskError: unreadable, not ours, or of another model than its header says.
     """
     tensors, meta = read_checkpoint(path)
-    recipe = parse_recipe(meta["recipe"], str(path))
-    backbone = build_model(recipe.model.name, num_classes=len(meta["classes"]), in_chans=len(meta["mean"]))
-    model = Normalized(backbone, meta["mean"], meta["std"])
+    recipe = parse_recipe(meta["recipe"], str(path)).under(meta["run"]["method"])
+    model = rebuild(recipe, meta)
     load_into(model, tensors, path)
     if recipe.train.channels_last:
         model = model.to(memory_format=torch.channels_last)

@@ -10,14 +10,14 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from .data import Splits
 from .errors import FeatmaskError, require
 from .experiment import make_model, places_of
 from .family import build_layer
 from .files import replacing
 from .insert import attach
 from .layers import LocalFeatureMasking
-from .recipe import Recipe
+from .recipe import AnyRecipe
+from .tasks import Task
 
 Plane = npt.NDArray[np.float32]
 
@@ -38,7 +38,7 @@ class _Recorder(nn.Module):
 
 
 def masked_planes(
-    recipe: Recipe, splits: Splits, method: str, count: int, seed: int = 0
+    recipe: AnyRecipe, task: Task, method: str, count: int, seed: int = 0
 ) -> tuple[list[Plane], list[Plane], list[Plane]]:
     """Images (H, W) or (H, W, 3), and the plane that a method changes most in each, before and after.
 
@@ -50,10 +50,9 @@ def masked_planes(
         raise FeatmaskError(f"method {method!r} masks nothing; choose one that does")
     if isinstance(layer, LocalFeatureMasking):
         layer.p = 1.0
-    model = make_model(recipe, splits, seed)
+    model = make_model(recipe, task, seed)
     recorder = _Recorder(layer)
-    picked = [splits.validation[i].image for i in np.linspace(0, len(splits.validation) - 1, count).astype(int)]
-    pixels = torch.stack(picked)
+    pixels = task.pictures(count)
     attach(
         model.model,
         recorder,
@@ -75,7 +74,7 @@ def masked_planes(
     )
 
 
-def save_masks(recipe: Recipe, splits: Splits, path: str | Path, *, methods: Sequence[str], count: int = 6) -> None:
+def save_masks(recipe: AnyRecipe, task: Task, path: str | Path, *, methods: Sequence[str], count: int = 6) -> None:
     """Write the picture as PNG: a column an image; below it, for each method, the plane before and after.
 
     Nothing is written if no method masks anything.
@@ -83,7 +82,7 @@ def save_masks(recipe: Recipe, splits: Splits, path: str | Path, *, methods: Seq
     if not methods:
         return
     figures = require("matplotlib.figure", "report")
-    drawn = [(method, masked_planes(recipe, splits, method, count)) for method in methods]
+    drawn = [(method, masked_planes(recipe, task, method, count)) for method in methods]
     rows = 1 + 2 * len(drawn)
     figure = figures.Figure(figsize=(1.35 * count + 1.3, 1.35 * rows), dpi=110, facecolor="white")
     axes = figure.subplots(rows, count, squeeze=False)

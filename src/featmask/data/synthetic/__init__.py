@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from .layout import render_world
 from .sheet import contact_sheet
-from .world import World
+from .world import World, make_world
 
-__all__ = ["World", "contact_sheet", "render_world"]
+__all__ = ["World", "contact_sheet", "make_world", "render_world"]

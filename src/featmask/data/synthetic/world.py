@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import numpy as np
 
@@ -65,6 +67,19 @@ class World:
     def stream(self, kind: int, *numbers: int) -> np.random.Generator:
         """A generator of its own for what ``kind`` and ``numbers`` name, whatever else is rendered."""
         return np.random.default_rng([self.seed, ord(self.domain), kind, *numbers])
+
+
+def make_world(options: Mapping[str, Any]) -> World:
+    """A world from parameters by name, as a recipe or the command line gives them.
+
+    Raises:
+        FeatmaskError: an unknown parameter, or a value that cannot be rendered.
+    """
+    known = [field.name for field in fields(World)]
+    unknown = [option for option in options if option not in known]
+    if unknown:
+        raise FeatmaskError(f"world: unknown parameters {unknown}; expected some of: {', '.join(known)}")
+    return World(**options)
 
 
 #: Four digits hold an identity's number, two a camera's or a box's, six a frame's.

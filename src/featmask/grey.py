@@ -1,4 +1,8 @@
-"""Images with one random rectangle turned grey: the reference of the local transformation attack (Gong et al. 2022)."""
+"""Images with one random rectangle turned grey.
+
+An augmentation, local greyscale patch replacement (LGPR, Gong et al. 2021), and the reference of the local
+transformation attack (LTA, Gong et al. 2022).
+"""
 
 from __future__ import annotations
 

@@ -1,12 +1,9 @@
-"""From a model and data to one record a suite, with an outcome for every sample."""
+"""Classifiers: from a model and data to one record a suite, with an outcome for every sample."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,29 +13,15 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
-from .attacks import Attack, check_budget, run
-from .errors import FeatmaskError
-from .metrics import balanced_accuracy, calibration_error
-from .modes import evaluating
-from .progress import progress
-from .results import DESCRIPTIVE, Suite, write_suite
-
-__all__ = ["Evaluation", "evaluate", "linf_attacks"]
+from ..attacks import Attack, check_budget, run
+from ..errors import FeatmaskError
+from ..metrics import balanced_accuracy, calibration_error
+from ..progress import progress
+from ..results import DESCRIPTIVE, Suite
+from .setup import Evaluation, check_range, device_of, frozen, refuse_random
 
 SUITES = ("clean", "linf")
 UPPER_BOUND = "FGSM and PGD alone: an upper bound on robust accuracy, not to be set beside AutoAttack figures"
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A suite's figures and its per-sample columns."""
-
-    suite: Suite
-    samples: dict[str, npt.NDArray[Any]]
-
-    def save(self, folder: str | Path) -> None:
-        """Write both into a run's folder."""
-        write_suite(folder, self.suite, self.samples)
 
 
 def linf_attacks(eps: Sequence[str | Fraction] = ("1/255", "2/255", "4/255"), steps: int = 10) -> list[Attack]:
@@ -80,11 +63,11 @@ def evaluate(
     if suite not in SUITES:
         raise FeatmaskError(f"unknown suite {suite!r}; expected one of: {', '.join(SUITES)}")
     chosen = (list(attacks) if attacks is not None else linf_attacks()) if suite == "linf" else []
-    where = torch.device(device) if device is not None else _device(model)
+    where = torch.device(device) if device is not None else device_of(model)
     columns: dict[str, list[npt.NDArray[Any]]] = {}
     generator = torch.Generator().manual_seed(seed)
     batches = _batches(data, batch_size, limit)
-    with _frozen(model, where), progress(f"evaluating {suite}", limit or _length(data)) as bar:
+    with frozen(model, where), progress(f"evaluating {suite}", limit or _length(data)) as bar:
         for number, (pixels, labels, index) in enumerate(batches):
             x, y = pixels.to(where), labels.to(where)
             logits = _checked_logits(model, x, y, twice=number == 0)
@@ -164,16 +147,11 @@ def _attack_metrics(samples: dict[str, npt.NDArray[Any]]) -> dict[str, float]:
 
 
 def _checked_logits(model: nn.Module, x: torch.Tensor, y: torch.Tensor, twice: bool) -> torch.Tensor:
-    low, high = float(x.min()), float(x.max())
-    if not (low >= 0 and high <= 1):  # NaN fails too
-        raise FeatmaskError(
-            f"expected pixels in [0, 1], got {low:g} to {high:g}; put the normalisation inside: "
-            "featmask.Normalized(model, mean, std)"
-        )
+    check_range(x)
     with torch.no_grad():
         logits: torch.Tensor = model(x)
-        if twice and not torch.equal(logits, model(x)):
-            raise FeatmaskError("two passes over the same images differ in eval mode: the model is still random")
+        if twice:
+            refuse_random(model, x, logits)
     if logits.dim() != 2 or len(logits) != len(x):
         raise FeatmaskError(f"expected logits of shape (N, classes) with N = {len(x)}, got {tuple(logits.shape)}")
     if not bool(logits.isfinite().all()):
@@ -181,11 +159,6 @@ def _checked_logits(model: nn.Module, x: torch.Tensor, y: torch.Tensor, twice: b
     if int(y.min()) < 0 or int(y.max()) >= logits.shape[1]:
         raise FeatmaskError(f"labels {int(y.min())} to {int(y.max())}, but the model has {logits.shape[1]} classes")
     return logits.float()
-
-
-def _device(model: nn.Module) -> torch.device:
-    tensor = next(model.parameters(), None)
-    return torch.device("cpu") if tensor is None else tensor.device
 
 
 def _length(data: Any) -> int:
@@ -210,16 +183,3 @@ def _batches(data: Dataset[Any] | Iterable[Any], batch_size: int, limit: int | N
         index = np.asarray(batch[3]) if len(batch) > 3 else np.arange(seen, seen + len(labels))
         yield pixels[:take], labels[:take], index[:take]
         seen += take
-
-
-@contextmanager
-def _frozen(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Eval mode on every submodule, no gradients for parameters, no autocast; everything put back afterwards."""
-    wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    try:
-        model.requires_grad_(False).to(device)
-        with evaluating(model), torch.autocast(device.type, enabled=False):
-            yield
-    finally:
-        for parameter, flag in wanted.items():
-            parameter.requires_grad_(flag)

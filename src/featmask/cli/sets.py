@@ -1,0 +1,47 @@
+"""Verbs about data sets: check one, render one."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from .app import AsJson, Set, app
+
+data = typer.Typer(help="Re-identification data sets: check one, render one.", no_args_is_help=True)
+app.add_typer(data, name="data")
+
+
+@data.command()
+def check(
+    root: Annotated[Path, typer.Argument(help="The data set's folder, or a CSV file.")],
+    layout: Annotated[str, typer.Option(help="auto, or a layout's name.")] = "auto",
+    quick: Annotated[bool, typer.Option("--quick", help="Do not decode the pixels.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Name what is missing, doubled, unreadable or oddly named, with counts; exit code 1 if anything is."""
+    from ..data.reid import check_reid
+
+    found = check_reid(root, layout, decode=not quick)
+    print(json.dumps(found.plain(), indent=2) if as_json else "\n".join(found.lines()))
+    if not found.ok:
+        raise typer.Exit(1)
+
+
+@data.command()
+def render(
+    out: Annotated[Path, typer.Argument(help="A new folder; it gets the Market-1501 layout.")],
+    set_: Set = None,
+    sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet to this PNG file too.")] = None,
+) -> None:
+    """Render a set of pedestrians who do not exist (--set domain=b, --set train_ids=200, --set seed=1, ...)."""
+    from ..data.synthetic import contact_sheet, make_world, render_world
+    from ..recipe import override
+
+    world = make_world(override({}, set_ or ()))
+    print(render_world(world, out))
+    if sheet is not None:
+        contact_sheet(world, sheet)
+        print(sheet)

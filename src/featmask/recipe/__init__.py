@@ -1,0 +1,24 @@
+"""The schema of an experiment. Unknown keys fail; every key can be set from the command line."""
+
+from .base import Recipe
+from .classification import ClassificationRecipe, Evaluate
+from .parts import ChosenMethod, Method, Train
+from .reading import AnyRecipe, override, parse_recipe, read_recipe
+from .reid import Place, ReidEvaluate, ReidRecipe, ReidTrain
+
+__all__ = [
+    "AnyRecipe",
+    "ChosenMethod",
+    "ClassificationRecipe",
+    "Evaluate",
+    "Method",
+    "Place",
+    "Recipe",
+    "ReidEvaluate",
+    "ReidRecipe",
+    "ReidTrain",
+    "Train",
+    "override",
+    "parse_recipe",
+    "read_recipe",
+]

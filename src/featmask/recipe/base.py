@@ -1,0 +1,77 @@
+"""An experiment of any task: what is compared, how often, and how runs are recognised."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field, ValidationError, model_validator
+from typing_extensions import Self
+
+from .keys import set_key
+from .parts import ChosenMethod, Method, Strict, Train, filled
+
+
+class Recipe(Strict):
+    """An experiment: data, model, training, the methods to compare, and what to measure."""
+
+    #: What the weights of a run depend on; what is measured or repeated is left out.
+    trained_by: ClassVar[tuple[str, ...]] = ("data", "model", "at", "train", "methods")
+    #: What a method may change for itself: never the data, nor what is measured.
+    open_to_methods: ClassVar[tuple[str, ...]] = ("model", "train")
+
+    task: Literal["classification", "reid"]
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
+    note: str = ""
+    at: str | tuple[str, ...] = "stem"
+    train: Train = Train()
+    methods: dict[str, Method] = Field(min_length=1)
+    seeds: int = Field(1, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _empty_methods(cls, raw: Any) -> Any:
+        return filled(raw, "methods")
+
+    @model_validator(mode="after")
+    def _methods_make_recipes(self) -> Self:
+        for name, method in self.methods.items():
+            if not method.set:
+                continue
+            for key in method.set:
+                if key.partition(".")[0] not in self.open_to_methods:
+                    allowed = ", ".join(f"{part}.KEY" for part in self.open_to_methods)
+                    raise ValueError(f"methods.{name}.set: a method may change {allowed}, got {key!r}")
+            try:
+                self.under(name)
+            except ValidationError as error:
+                found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+                raise ValueError(f"methods.{name}.set: {found}") from error
+        return self
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values."""
+        return self.model_dump(mode="json")
+
+    def key(self) -> str:
+        """Eight hexadecimal digits of everything that training depends on."""
+        relevant = {k: v for k, v in self.plain().items() if k in self.trained_by}
+        return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:8]
+
+    def method(self, name: str) -> ChosenMethod:
+        """A method with its layer and place filled in; any member of the family works, named in the recipe or not."""
+        found = self.methods.get(name, Method())
+        return ChosenMethod(layer=found.layer or name, at=found.at or self.at, options=found.options)
+
+    def under(self, name: str) -> Self:
+        """The recipe as a method changes it for itself."""
+        changes = self.methods.get(name, Method()).set
+        if not changes:
+            return self
+        raw = self.plain()
+        for method in raw["methods"].values():
+            method["set"] = {}  # applied; what is left is one method's own recipe
+        for key, value in changes.items():
+            set_key(raw, key, value)
+        return type(self).model_validate(raw)

@@ -1,0 +1,92 @@
+"""What recipes of every task share: how a model learns, and the methods that are compared."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Strict(BaseModel):
+    """Unknown keys fail, and nothing changes once it is read."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Train(Strict):
+    """How it learns."""
+
+    epochs: int = Field(10, ge=1)
+    batch_size: int = Field(32, ge=2)
+    optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
+    lr: float = Field(0.05, gt=0)
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0)
+    decay_all: bool = Field(False, description="decay biases and norms too")
+    schedule: Literal["constant", "cosine", "steps"] = "cosine"
+    milestones: tuple[float, ...] = Field((), description="epochs after which the rate is multiplied by gamma")
+    gamma: float = Field(0.1, gt=0, le=1)
+    warmup_epochs: float = Field(0.0, ge=0)
+    warmup_steps: int = Field(0, ge=0, description="the same in steps; give one of the two")
+    warmup_start: float = Field(0.0, ge=0, lt=1, description="share of the rate that the warm-up starts from")
+    warmup_of: Literal["rate", "loss"] = Field("rate", description="what grows: the learning rate, or the loss")
+    amp: Literal["no", "bf16"] = "no"
+    channels_last: bool = True
+    ema: float = Field(0.0, ge=0, lt=1, description="decay a step of the averaged weights; 0: no averaging")
+    clip_grad: float | None = Field(None, gt=0, description="largest gradient norm")
+    select: Literal["last", "best"] = Field("last", description="the epoch that is kept; best: on validation data")
+    workers: int = Field(0, ge=0)
+    tensorboard: bool = True
+
+    @model_validator(mode="after")
+    def _one_warmup(self) -> Train:
+        if self.warmup_epochs and self.warmup_steps:
+            raise ValueError("give warmup_epochs or warmup_steps, not both")
+        return self
+
+
+class Method(Strict):
+    """A regulariser: a member of the family, where it sits, its options. ``layer`` defaults to the method's name.
+
+    ``set`` changes other keys of the recipe for this method alone, such as ``train.label_smoothing: 0.1``: so a recipe
+    compares with what is no layer (an augmentation, a loss, adversarial training), alone or together with one.
+    """
+
+    layer: str | None = None
+    at: str | tuple[str, ...] | None = None
+    options: dict[str, Any] = {}
+    set: dict[str, Any] = {}
+
+
+class ChosenMethod(Strict):
+    """A method with nothing left open."""
+
+    layer: str
+    at: str | tuple[str, ...]
+    options: dict[str, Any]
+
+
+def check_pixels(values: Sequence[str]) -> None:
+    """Refuse what is no share of the pixel range.
+
+    Raises:
+        ValueError: for pydantic, which adds the place.
+    """
+    for value in values:
+        try:
+            inside = 0 <= Fraction(value) <= 1
+        except (ValueError, ZeroDivisionError):
+            inside = False
+        if not inside:
+            raise ValueError(f"expected pixels in [0, 1] such as 2/255, got {value!r}")
+
+
+def filled(raw: Any, key: str) -> Any:
+    """A recipe's raw keys with empty entries of a mapping filled in: ``lfm:`` with nothing behind it reads as null in
+    YAML and means the defaults.
+    """
+    if isinstance(raw, dict) and isinstance(raw.get(key), dict):
+        return {**raw, key: {name: {} if value is None else value for name, value in raw[key].items()}}
+    return raw

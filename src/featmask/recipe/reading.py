@@ -1,0 +1,91 @@
+"""From a file to a recipe, with every mistake named by its place."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from ..errors import FeatmaskError
+from .classification import ClassificationRecipe
+from .keys import set_key
+from .parts import Method
+from .reid import ReidRecipe
+
+AnyRecipe = ClassificationRecipe | ReidRecipe
+
+TASKS: dict[str, type[AnyRecipe]] = {"classification": ClassificationRecipe, "reid": ReidRecipe}
+
+
+def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
+    """Read a recipe and apply ``key=value`` overrides such as ``train.epochs=5`` (values are YAML).
+
+    Raises:
+        FeatmaskError: no such file, not YAML, an unknown key or a value out of range, each with its place.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FeatmaskError(f"cannot read the recipe {path}: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise FeatmaskError(f"{path} is not YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise FeatmaskError(f"{path}: expected keys such as name, data, model and methods")
+    return parse_recipe(override(raw, overrides), str(path))
+
+
+def parse_recipe(raw: dict[str, Any], source: str) -> AnyRecipe:
+    """Check a recipe that was read from ``source``; its key ``task`` says what kind it is (classification or reid)."""
+    task = raw.get("task", "classification")
+    if task not in TASKS:
+        raise FeatmaskError(
+            f"{source} is not a valid recipe:\n  task: expected one of {', '.join(TASKS)}, got {task!r}"
+        )
+    schema = TASKS[task]
+    try:
+        return schema.model_validate(raw)
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors():
+            place = ".".join(str(part) for part in problem["loc"])
+            known = _known(schema, problem["loc"]) if problem["type"] == "extra_forbidden" else ""
+            # a rule over several keys has no one value to show
+            silent = problem["type"] in ("missing", "extra_forbidden") or isinstance(problem["input"], dict)
+            got = "" if silent else f", got {problem['input']!r}"
+            lines.append(f"  {place + ': ' if place else ''}{problem['msg']}{got}{known}")
+        raise FeatmaskError(f"{source} is not a valid recipe:\n" + "\n".join(lines)) from error
+
+
+def _known(schema: type[BaseModel], loc: tuple[int | str, ...]) -> str:
+    """The keys that exist where an unknown one was met."""
+    model: Any = schema
+    for part in loc[:-1]:
+        model = Method if model is schema and part == "methods" else model
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            model = field.annotation
+    return f"; known here: {', '.join(model.model_fields)}"
+
+
+def override(raw: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
+    """A copy of a recipe's keys with ``key=value`` changes applied, such as ``train.epochs=5`` (values are YAML).
+
+    Raises:
+        FeatmaskError: not of that form, or a path through something that holds no keys.
+    """
+    changed = copy.deepcopy(raw)
+    for change in changes:
+        key, equals, text = change.partition("=")
+        if not equals or not key:
+            raise FeatmaskError(f"expected key=value such as train.epochs=5, got {change!r}")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError as error:
+            raise FeatmaskError(f"the value of {change!r} is not YAML: {error}") from error
+        set_key(changed, key, value)
+    return changed

@@ -1,0 +1,95 @@
+"""How an embedder learns persons: losses on batches of them, attacked first if the recipe says so."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import partial
+from typing import cast
+
+import torch
+from torch import nn
+
+from ..data import Augment, PeopleSplits
+from ..defences import adversarial_batch
+from ..evaluation import describe, evaluate_retrieval
+from ..losses import RetrievalLoss, build_loss
+from ..models import Descriptor, Embedder, Normalized
+from ..modes import evaluating
+from ..recipe import ReidRecipe, ReidTrain
+from ..recipe.reid import Adversarial
+from ..sampling import PersonBatches, Shuffle
+from ..training import Lesson
+
+
+def lesson(recipe: ReidRecipe, splits: PeopleSplits, model: Normalized, seed: int) -> Lesson:
+    """The recipe's losses on shuffled images or on batches of persons.
+
+    Raises:
+        FeatmaskError: training images that cannot be read, too few persons for a batch, or losses that do not fit.
+    """
+    train, settings = splits.train.load(), recipe.train
+    embedder = cast(Embedder, model.model)
+    loss = _loss(settings, splits.num_ids, cast(int, embedder.head.length))
+    order: Shuffle | PersonBatches = Shuffle(len(train), seed)
+    if settings.persons:
+        order = PersonBatches(train.labels, settings.persons, settings.images_per_person, seed)
+    return Lesson(
+        data=train.with_augment(Augment(**recipe.augment.model_dump()), model.mean.flatten().tolist()),
+        order=order,
+        objective=Objective(loss, settings.adversarial),
+        validate=partial(_validate, splits, recipe.evaluate.batch_size),
+        best_by="val_mAP",
+        scale=lambda name: settings.backbone_rate if name.startswith("model.backbone.") else 1.0,
+    )
+
+
+def _loss(settings: ReidTrain, num_ids: int, features: int) -> RetrievalLoss:
+    terms = [
+        (name, options.get("weight", 1.0), {key: value for key, value in options.items() if key != "weight"})
+        for name, options in settings.losses.items()
+    ]
+    return build_loss(terms, num_ids=num_ids, features=features)
+
+
+class Objective(nn.Module):
+    """The losses, on the batch as it is or on what an attack makes of it."""
+
+    def __init__(self, loss: RetrievalLoss, adversarial: Adversarial | None) -> None:
+        super().__init__()
+        self.loss, self.adversarial = loss, adversarial
+
+    def forward(
+        self, model: nn.Module, pixels: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Loss and number of images whose person the first classifier names."""
+        if self.adversarial is not None:
+            pixels = self._attacked(model, pixels, labels)
+        logits, features = model(pixels)
+        return self.loss(logits, features, labels), (logits[0].argmax(1) == labels).sum()
+
+    def _attacked(self, model: nn.Module, pixels: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        assert self.adversarial is not None
+        options = self.adversarial.model_dump() | {"eps": Fraction(self.adversarial.eps)}
+        descriptor = Descriptor(model)
+        # the attack in full precision: half of it rounds gradients of pixels to zero
+        with evaluating(model), torch.autocast(pixels.device.type, enabled=False):
+            return adversarial_batch(descriptor, pixels, labels, **options)
+
+
+def _validate(splits: PeopleSplits, batch_size: int, model: nn.Module, device: torch.device) -> dict[str, float]:
+    """mAP and Rank-1 on held-out persons, if there are any; every process computes all of it."""
+    if splits.validation is None:
+        return {}
+    query, gallery = (
+        describe(
+            Descriptor(model),
+            side,
+            cameras=splits.has_cameras,
+            batch_size=batch_size,
+            device=device,
+            title="validating",
+        )
+        for side in splits.validation
+    )
+    found = evaluate_retrieval(query, gallery).suite.metrics
+    return {"val_mAP": found["mAP"], "val_rank1": found["rank1"]}

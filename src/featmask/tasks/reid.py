@@ -1,0 +1,88 @@
+"""Person re-identification."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+
+from ..data import PeopleSplits, load_people
+from ..evaluation import Evaluation
+from ..models import Embedder, Normalized, build_embedder, pretrained_statistics
+from ..recipe import AnyRecipe, Place, ReidRecipe
+from ..training import Lesson
+from .identities import lesson
+from .searches import Searches, attacks_of
+
+
+class Reid:
+    """Persons and images of them by several cameras; see :class:`Task`."""
+
+    def __init__(self, recipe: ReidRecipe, parts: tuple[str, ...] = ("train", "query", "gallery")) -> None:
+        self.splits = _load(recipe, recipe.data, parts)
+
+    def model(self, recipe: AnyRecipe) -> Normalized:
+        """A new embedder."""
+        assert isinstance(recipe, ReidRecipe)
+        embedder = _embedder(recipe, self.splits.num_ids, pretrained=recipe.model.pretrained)
+        pretrained = recipe.model.pretrained
+        statistics = pretrained_statistics(embedder.backbone) if pretrained else self.splits.train.statistics()
+        return Normalized(embedder, *statistics)
+
+    def lesson(self, recipe: AnyRecipe, model: Normalized, seed: int) -> Lesson:
+        """The recipe's losses on shuffled images or on batches of persons."""
+        assert isinstance(recipe, ReidRecipe)
+        return lesson(recipe, self.splits, model, seed)
+
+    def about(self) -> dict[str, Any]:
+        """The number of persons that the classifiers tell apart."""
+        return {"num_ids": self.splits.num_ids}
+
+    def pictures(self, count: int) -> torch.Tensor:
+        """Images of held-out persons, or else of queries, evenly spread."""
+        side = self.splits.validation[0] if self.splits.validation else self.splits.query
+        rows = torch.linspace(0, len(side) - 1, count).int().tolist()
+        return torch.stack([side.photos[row].image for row in rows])
+
+    def measure(
+        self, recipe: AnyRecipe, model: Normalized, device: str, limit: int | None = None
+    ) -> Iterator[Evaluation]:
+        """Rankings of query and gallery: as they are, re-ranked, on other data sets, and under attack."""
+        assert isinstance(recipe, ReidRecipe)
+        settings = recipe.evaluate
+        searches = Searches(recipe, model, self.splits, device)
+        for suite in settings.suites:
+            if suite in ("clean", "reranked"):
+                yield searches.score(suite)
+            elif suite == "cross":
+                for name, place in settings.cross.items():
+                    other = _load(recipe, place, ("query", "gallery"))
+                    yield Searches(recipe, model, other, device).score(f"cross_{name}")
+            else:
+                attacks = attacks_of(recipe, searches, self.splits, device)
+                yield searches.attack(attacks, suite.removeprefix("attack_"), limit or settings.attack_queries)
+
+
+def rebuild(recipe: ReidRecipe, about: dict[str, Any]) -> Normalized:
+    """The embedder of a checkpoint."""
+    return Normalized(_embedder(recipe, about["num_ids"], pretrained=False), about["mean"], about["std"])
+
+
+def _embedder(recipe: ReidRecipe, num_ids: int, pretrained: bool) -> Embedder:
+    options = recipe.model.model_dump() | {"pretrained": pretrained}
+    return build_embedder(options.pop("name"), num_ids=num_ids, **options)
+
+
+def _load(recipe: ReidRecipe, place: Place, parts: tuple[str, ...]) -> PeopleSplits:
+    data = recipe.data
+    learned = {"validation": data.validation, "train_share": data.train_share} if place is data else {}
+    return load_people(
+        place.name,
+        root=place.root,
+        height=data.height,
+        width=data.width,
+        world=place.world,
+        parts=parts,
+        **learned,
+    )
