@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from functools import partial
 from typing import cast
@@ -39,8 +40,13 @@ def lesson(recipe: ReidRecipe, splits: PeopleSplits, model: Normalized, seed: in
         objective=Objective(loss, settings.adversarial),
         validate=partial(_validate, splits, recipe.evaluate.batch_size),
         best_by="val_mAP",
-        scale=lambda name: settings.backbone_rate if name.startswith("model.backbone.") else 1.0,
+        scale=lesson_scale(settings),
     )
+
+
+def lesson_scale(settings: ReidTrain) -> Callable[[str], float]:
+    """Share of the learning rate by a parameter's name: the backbone's may learn more slowly than the head."""
+    return lambda name: settings.backbone_rate if name.startswith("model.backbone.") else 1.0
 
 
 def _loss(settings: ReidTrain, num_ids: int, features: int) -> RetrievalLoss:
