@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .errors import FeatmaskError
-from .experiment import is_finished, measure_run, run_folder, study_folder, train_run
+from .experiment import CHECKPOINT, is_finished, load_model, measure_run, run_folder, study_folder, train_run
 from .family import FAMILY, member
+from .files import write_text
 from .masks import save_masks
 from .recipe import AnyRecipe, Recipe, read_recipe
 from .report import write_report
+from .report.verdicts import SUBJECT
 from .results import Run, read_run
 from .tasks import Task, open_task
 
@@ -74,19 +76,59 @@ def compare(
         raise FeatmaskError("overrides are applied while a recipe is read; give its path, not the recipe itself")
     plan = _plan(recipe, methods, recipe.seeds if seeds is None else seeds, Path(out))
     folder = study_folder(Path(out), recipe)
-    masks = folder / "masks.png"
+    pictures = _Pictures(recipe, folder)
     waiting = [run for run in plan if not is_finished(recipe, run.folder)]
-    task = open_task(recipe) if waiting or not masks.is_file() else None
+    task = open_task(recipe) if waiting or pictures.missing else None
     failed = _execute(recipe, plan, waiting, task, device)
     runs = [read_run(run.folder) for run in plan if is_finished(recipe, run.folder)]
     if not runs:
         raise FeatmaskError("no run could be finished:\n" + "\n".join(f"  {run}: {why}" for run, why in failed.items()))
-    names = dict.fromkeys(run.method for run in runs)
     if task is not None:
-        save_masks(recipe, task, masks, methods=[name for name in names if recipe.method(name).layer != "none"])
-    images = {MASKS_CAPTION: masks} if masks.is_file() else {}
-    report = write_report(folder, runs, command=command or "featmask.compare(...)", images=images)
+        pictures.draw(task, runs, device)
+    report = write_report(
+        folder,
+        runs,
+        command=command or "featmask.compare(...)",
+        images=pictures.of_masks,
+        rankings=pictures.of_rankings,
+    )
     return Comparison(folder, runs, report, failed)
+
+
+class _Pictures:
+    """Pictures beside the report, drawn when something was run, and found again when all was finished before."""
+
+    def __init__(self, recipe: AnyRecipe, folder: Path) -> None:
+        self.recipe = recipe
+        self.masks, self.rankings = folder / "masks.png", folder / "rankings.png"
+        self.caption = folder / "rankings.txt"
+
+    @property
+    def missing(self) -> bool:
+        """Whether one is to be drawn that is not there."""
+        return not self.masks.is_file() or (self.recipe.task == "reid" and not self.rankings.is_file())
+
+    def draw(self, task: Task, runs: Sequence[Run], device: str) -> None:
+        """Masks of every method; ranked lists of the baseline and of one other method, by their first seeds."""
+        names = list(dict.fromkeys(run.method for run in runs))
+        masking = [name for name in names if self.recipe.method(name).layer != "none"]
+        save_masks(self.recipe, task, self.masks, methods=masking)
+        if self.recipe.task == "reid":
+            shown = dict.fromkeys([names[0], SUBJECT if SUBJECT in names else names[-1]])
+            first = {name: next(run for run in runs if run.method == name) for name in shown}
+            models = {name: load_model(run.folder / CHECKPOINT)[0] for name, run in first.items()}
+            write_text(self.caption, task.rankings(self.recipe, models, self.rankings, device))
+
+    @property
+    def of_masks(self) -> dict[str, Path]:
+        """Caption -> picture, as the report takes them."""
+        return {MASKS_CAPTION: self.masks} if self.masks.is_file() else {}
+
+    @property
+    def of_rankings(self) -> dict[str, Path]:
+        """The same of ranked lists, whose caption stands beside the picture."""
+        there = self.rankings.is_file() and self.caption.is_file()
+        return {self.caption.read_text(encoding="utf-8"): self.rankings} if there else {}
 
 
 class _Planned(NamedTuple):

@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from .errors import FeatmaskError, require
 
-__all__ = ["LOSSES", "Loss", "Option", "RetrievalLoss", "build_loss"]
+__all__ = ["LOSSES", "Loss", "Option", "RetrievalLoss", "build_loss", "check_term"]
 
 #: One term: name, weight, options.
 Term = tuple[str, float, Mapping[str, Any]]
@@ -235,7 +235,12 @@ def build_loss(terms: Sequence[Term], *, num_ids: int, features: int) -> Retriev
     return RetrievalLoss([name for name, _, _ in terms], [float(weight) for _, weight, _ in terms], built, num_ids)
 
 
-def _build_term(name: str, weight: float, options: Mapping[str, Any], ids: int, features: int) -> nn.Module:
+def check_term(name: str, weight: Any, options: Mapping[str, Any]) -> None:
+    """Refuse a term that cannot be built.
+
+    Raises:
+        FeatmaskError: an unknown name or option, or a value out of its range.
+    """
     if name not in LOSSES:
         raise FeatmaskError(f"unknown loss {name!r}; expected one of: {', '.join(LOSSES)}")
     if not Option(1.0, above=True).allows(weight):
@@ -246,4 +251,9 @@ def _build_term(name: str, weight: float, options: Mapping[str, Any], ids: int, 
             raise FeatmaskError(f"loss {name!r} has no option {key!r}; expected: {', '.join(known)}")
         if not known[key].allows(value):
             raise FeatmaskError(f"loss {name!r}, option {key!r}: expected {known[key]}; got {value!r}")
+
+
+def _build_term(name: str, weight: float, options: Mapping[str, Any], ids: int, features: int) -> nn.Module:
+    check_term(name, weight, options)
+    known = LOSSES[name].options
     return LOSSES[name].build({key: options.get(key, known[key].default) for key in known}, ids, features)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,31 +12,17 @@ import torch
 from torch import nn
 
 from ..attacks import Guides, MetricAttack, MisRanking, check_budget, choose_guides, guides_rule, perturb, quantised
-from ..errors import FeatmaskError, require
-from ..files import replacing
+from ..attacks.ball import ROUNDING
 from ..progress import progress
 from ..results import Suite
+from .attack_plan import Attack, Plan, check_call, check_own, make_plan
+from .pictures import file_names, save_pictures
 from .retrieval import JUNK, Described, features_of, outcomes, rank_scores, recorded, who
 from .setup import Evaluation, device_of, frozen
 
-Attack = MetricAttack | MisRanking
-
-SIDES = ("query", "gallery")
 UPPER_BOUND = "first-order attacks alone: an upper bound on what survives"
 ONE_ATTACK = "SMA and ODFA have one objective on features of length 1: they are one attack from two papers"
-#: The queries that are attacked, where only some are: drawn once, the same for every model.
-_CHOICE_SEED = 0
 _FIGURES = {"rank1": "rank1", "ap": "mAP", "inp": "mINP"}
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Which images are attacked, and which queries are scored for it."""
-
-    queries: npt.NDArray[np.int64]
-    rows: npt.NDArray[np.int64]
-    target: Described
-    pool: Described
 
 
 def attack_retrieval(
@@ -68,7 +53,7 @@ def attack_retrieval(
         model: pixels in [0, 1] -> features, exactly what retrieval compares; differentiable.
         query: the images that are searched for, with their clean features by this model.
         gallery: the images that are searched, likewise.
-        attacks: of any kinds and sizes.
+        attacks: of any kinds and sizes, each name once.
         on: ``query``: each scored query is attacked. ``gallery``: the gallery images of the scored queries' persons
             are, as someone would who does not want to be found; all others stay clean.
         limit: score only so many queries, drawn once and the same for every model; None: all that have a match.
@@ -81,21 +66,21 @@ def attack_retrieval(
         split: what the data are, for the record.
         notes: what must be said wherever the figures are shown.
         settings: more of what is needed to repeat it, for the record.
-        pictures: a folder that gets the adversarial images as PNG, ``<attack>/<file>.png``.
+        pictures: a folder that gets the adversarial images as PNG, ``<attack>/<file>.png``; where files
+            have one name, with the image's row in front.
 
     Raises:
-        FeatmaskError: no attacks, an unknown side, an attack that left its budget, or features without a gradient.
+        FeatmaskError: no attacks or one twice, an unknown side, a limit below 1, features of another model, an attack
+            that left its budget, or features without a gradient.
     """
-    if on not in SIDES:
-        raise FeatmaskError(f"on: expected {' or '.join(SIDES)}, got {on!r}")
-    if not attacks:
-        raise FeatmaskError("expected at least one attack")
+    check_call(attacks, on, limit)
     where = torch.device(device) if device is not None else device_of(model)
-    plan, clean = _plan(query, gallery, on, limit, average_precision)
+    plan, clean = make_plan(query, gallery, on, limit, average_precision)
     columns = {f"clean.{name}": values for name, values in outcomes(clean, plan.queries).items()}
     worst: dict[str, npt.NDArray[Any]] = {}
     total = len(plan.rows) * len(attacks)
     with frozen(model, where), progress(f"attacking the {on}", total) as bar:
+        check_own(model, plan, where)
         for attack in attacks:
             folder = None if pictures is None else Path(pictures) / attack.name.replace("/", "_")
             moved = []
@@ -117,6 +102,7 @@ def attack_retrieval(
         "attacked_images": len(plan.rows),
         "limit": limit,
         "seed": seed,
+        "batch_size": batch_size,
         "pixels": "rounded to 8 bits inside the budget",
         "attacks": [_settings(attack) for attack in attacks],
         **dict(settings or {}),
@@ -132,20 +118,9 @@ def attack_retrieval(
     return Evaluation(suite, {**who(query, plan.queries), **columns})
 
 
-def _plan(query: Described, gallery: Described, on: str, limit: int | None, form: str) -> tuple[_Plan, Any]:
-    clean = rank_scores(query, gallery, form)
-    queries = np.flatnonzero(clean.first_hit >= 0)
-    if limit is not None and limit < len(queries):
-        queries = np.sort(np.random.default_rng(_CHOICE_SEED).permutation(queries)[:limit])
-    if on == "query":
-        return _Plan(queries, queries, query, gallery), clean
-    wanted = np.isin(gallery.pids, query.pids[queries]) & (gallery.pids != JUNK)
-    return _Plan(queries, np.flatnonzero(wanted), gallery, query), clean
-
-
 def _attacked(
     model: nn.Module,
-    plan: _Plan,
+    plan: Plan,
     attack: Attack,
     count: int,
     batch_size: int,
@@ -157,14 +132,19 @@ def _attacked(
     generator = torch.Generator().manual_seed(seed)
     chosen = plan.target.take(plan.rows)
     guides = guides_of(attack, chosen, plan.pool, count)
+    files = file_names(chosen.paths, chosen.rows.tolist())
     for start in range(0, len(plan.rows), batch_size):
         rows = slice(start, start + batch_size)
         x = chosen.pixels(range(*rows.indices(len(plan.rows)))).to(device)
         own = None if guides is None else guides[rows]
         moved = adversarial(model, attack, x, own, chosen.features[rows].to(device), generator)
         if folder is not None:
-            _save(moved, chosen.paths[rows], folder)
-        yield start, features_of(model, moved).float().cpu()
+            save_pictures(moved, folder, files[rows])
+        features = features_of(model, moved).float().cpu()
+        # a feature's last bits depend on the batch, and a rank may on them
+        still = ((moved - x).abs().flatten(1).amax(1) < ROUNDING).cpu()
+        features[still] = chosen.features[rows][still]
+        yield start, features
 
 
 def adversarial(
@@ -243,11 +223,3 @@ def _settings(attack: Attack) -> dict[str, Any]:
         "momentum": attack.momentum if attack.kind in ("mifgsm", "lta") else 0.0,
         "eot": attack.eot,
     }
-
-
-def _save(pixels: torch.Tensor, paths: Sequence[Path], folder: Path) -> None:
-    image = require("PIL.Image", "reid")
-    levels = (pixels * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-    for array, path in zip(levels, paths, strict=True):
-        with replacing(folder / f"{path.stem}.png") as beside:
-            image.fromarray(array).save(beside, format="PNG")

@@ -150,12 +150,12 @@ def _checked_logits(model: nn.Module, x: torch.Tensor, y: torch.Tensor, twice: b
     check_range(x)
     with torch.no_grad():
         logits: torch.Tensor = model(x)
-        if twice:
-            refuse_random(model, x, logits)
     if logits.dim() != 2 or len(logits) != len(x):
         raise FeatmaskError(f"expected logits of shape (N, classes) with N = {len(x)}, got {tuple(logits.shape)}")
     if not bool(logits.isfinite().all()):
         raise FeatmaskError("the model's logits are not finite (NaN or infinity)")
+    if twice:  # after the check above: NaN differs from itself
+        refuse_random(model, x, logits)
     if int(y.min()) < 0 or int(y.max()) >= logits.shape[1]:
         raise FeatmaskError(f"labels {int(y.min())} to {int(y.max())}, but the model has {logits.shape[1]} classes")
     return logits.float()

@@ -165,6 +165,7 @@ def evaluate_retrieval(
     metrics |= {"mAP": scores.mean_ap, "mINP": scores.mean_inp}
     columns = {**who(query, valid), **outcomes(scores, valid)}
     record = {**recorded(scores, "re-ranked" if suite == "reranked" else ""), **extra, "notes": list(notes)}
+    record["junk_removed"] += len(gallery.pids) - len(searched.pids)
     return Evaluation(Suite(suite, split, len(valid), metrics, record), columns)
 
 

@@ -9,7 +9,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field, ValidationError, model_validator
 from typing_extensions import Self
 
+from ..errors import FeatmaskError
 from .keys import set_key
+from .mistakes import mistakes
 from .parts import ChosenMethod, Method, Strict, Train, filled
 
 
@@ -36,19 +38,27 @@ class Recipe(Strict):
 
     @model_validator(mode="after")
     def _methods_make_recipes(self) -> Self:
+        self.check()  # or else its mistakes would be called the first method's
         for name, method in self.methods.items():
-            if not method.set:
-                continue
             for key in method.set:
-                if key.partition(".")[0] not in self.open_to_methods:
+                part, _, inner = key.partition(".")
+                if part not in self.open_to_methods or not inner:
                     allowed = ", ".join(f"{part}.KEY" for part in self.open_to_methods)
                     raise ValueError(f"methods.{name}.set: a method may change {allowed}, got {key!r}")
             try:
                 self.under(name)
             except ValidationError as error:
-                found = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-                raise ValueError(f"methods.{name}.set: {found}") from error
+                raise ValueError(f"methods.{name}.set: {'; '.join(mistakes(error, type(self)))}") from error
+            except FeatmaskError as error:
+                raise ValueError(f"methods.{name}.set: {error}") from error
         return self
+
+    def check(self) -> None:
+        """Refuse parts that do not fit together.
+
+        Raises:
+            ValueError: for pydantic.
+        """
 
     def plain(self) -> dict[str, Any]:
         """As JSON values."""

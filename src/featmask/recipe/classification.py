@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from .base import Recipe
-from .parts import Strict, Train, check_pixels
+from .parts import DISTINCT, Sizes, Strict, Train
 
 
 class Data(Strict):
@@ -38,17 +38,11 @@ class ClassificationTrain(Train):
 class Evaluate(Strict):
     """What is measured on the test part."""
 
-    suites: tuple[Literal["clean", "linf"], ...] = ("clean", "linf")
-    eps: tuple[str, ...] = ("1/255", "2/255", "4/255")
+    suites: Annotated[tuple[Literal["clean", "linf"], ...], Field(min_length=1), DISTINCT] = ("clean", "linf")
+    eps: Sizes = ("1/255", "2/255", "4/255")
     steps: int = Field(10, ge=1)
     attack_samples: int | None = Field(None, ge=1, description="attack only so many test images; None: all")
     batch_size: int = Field(64, ge=1)
-
-    @field_validator("eps")
-    @classmethod
-    def _fractions(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        check_pixels(values)
-        return values
 
 
 class ClassificationRecipe(Recipe):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 
 class Strict(BaseModel):
@@ -68,19 +68,33 @@ class ChosenMethod(Strict):
     options: dict[str, Any]
 
 
-def check_pixels(values: Sequence[str]) -> None:
-    """Refuse what is no share of the pixel range.
+def _share_of_pixels(value: Any) -> str:
+    try:
+        inside = not isinstance(value, bool) and 0 <= Fraction(str(value)) <= 1
+    except (ValueError, ZeroDivisionError):
+        inside = False
+    if not inside:
+        raise ValueError(f"expected pixels in [0, 1] such as 2/255, got {value!r}")
+    return str(value)
 
-    Raises:
-        ValueError: for pydantic, which adds the place.
-    """
-    for value in values:
-        try:
-            inside = 0 <= Fraction(value) <= 1
-        except (ValueError, ZeroDivisionError):
-            inside = False
-        if not inside:
-            raise ValueError(f"expected pixels in [0, 1] such as 2/255, got {value!r}")
+
+def _distinct(key: Callable[[Any], Any]) -> AfterValidator:
+    def check(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        keys = [key(value) for value in values]
+        for place, value in enumerate(values):
+            if keys[place] in keys[:place]:
+                raise ValueError(f"expected each once, got {value!r} again")
+        return values
+
+    return AfterValidator(check)
+
+
+#: Of a tuple of names: none of them twice.
+DISTINCT = _distinct(str)
+#: A size in pixels: a share of their range, as text, so that a fraction stays one.
+Pixels = Annotated[str, BeforeValidator(_share_of_pixels)]
+#: One size or more, none of them twice, nor by another name (5/255 and 1/51).
+Sizes = Annotated[tuple[Pixels, ...], Field(min_length=1), _distinct(Fraction)]
 
 
 def filled(raw: Any, key: str) -> Any:

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from ..errors import FeatmaskError
 from .classification import ClassificationRecipe
 from .keys import set_key
-from .parts import Method
+from .mistakes import mistakes
 from .reid import ReidRecipe
 
 AnyRecipe = ClassificationRecipe | ReidRecipe
@@ -42,7 +42,7 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
 def parse_recipe(raw: dict[str, Any], source: str) -> AnyRecipe:
     """Check a recipe that was read from ``source``; its key ``task`` says what kind it is (classification or reid)."""
     task = raw.get("task", "classification")
-    if task not in TASKS:
+    if not isinstance(task, str) or task not in TASKS:
         raise FeatmaskError(
             f"{source} is not a valid recipe:\n  task: expected one of {', '.join(TASKS)}, got {task!r}"
         )
@@ -50,26 +50,8 @@ def parse_recipe(raw: dict[str, Any], source: str) -> AnyRecipe:
     try:
         return schema.model_validate(raw)
     except ValidationError as error:
-        lines = []
-        for problem in error.errors():
-            place = ".".join(str(part) for part in problem["loc"])
-            known = _known(schema, problem["loc"]) if problem["type"] == "extra_forbidden" else ""
-            # a rule over several keys has no one value to show
-            silent = problem["type"] in ("missing", "extra_forbidden") or isinstance(problem["input"], dict)
-            got = "" if silent else f", got {problem['input']!r}"
-            lines.append(f"  {place + ': ' if place else ''}{problem['msg']}{got}{known}")
-        raise FeatmaskError(f"{source} is not a valid recipe:\n" + "\n".join(lines)) from error
-
-
-def _known(schema: type[BaseModel], loc: tuple[int | str, ...]) -> str:
-    """The keys that exist where an unknown one was met."""
-    model: Any = schema
-    for part in loc[:-1]:
-        model = Method if model is schema and part == "methods" else model
-        field = getattr(model, "model_fields", {}).get(part)
-        if field is not None and isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            model = field.annotation
-    return f"; known here: {', '.join(model.model_fields)}"
+        lines = "\n".join(f"  {line}" for line in mistakes(error, schema))
+        raise FeatmaskError(f"{source} is not a valid recipe:\n{lines}") from error
 
 
 def override(raw: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from .base import Recipe
-from .parts import Strict, Train, check_pixels, filled
+from .parts import DISTINCT, Pixels, Sizes, Strict, Train, filled
 
 #: Of attacks on retrieval, see ``featmask.attacks``.
 AttackKind = Literal["fgsm", "ifgsm", "mifgsm", "sma", "fna", "odfa", "lta", "misranking"]
+SuiteKind = Literal["clean", "reranked", "cross", "attack_query", "attack_gallery"]
 
 
 class Place(Strict):
@@ -19,7 +20,16 @@ class Place(Strict):
 
     name: str = "auto"
     root: str | None = None
-    world: dict[str, str | int] | None = Field(None, description="parameters of featmask.data.synthetic.World")
+    world: dict[str, Any] | None = Field(None, description="parameters of featmask.data.synthetic.World")
+
+    @field_validator("world")
+    @classmethod
+    def _world_can_be_rendered(cls, value: dict[str, Any] | None) -> dict[str, Any] | None:
+        if value is not None:
+            from ..data.synthetic import make_world
+
+            make_world(value)
+        return value
 
     @model_validator(mode="after")
     def _world_is_synthetic(self) -> Self:
@@ -64,15 +74,9 @@ class Adversarial(Strict):
     """Adversarial metric training (GOAT and its kin): see :func:`featmask.defences.adversarial_batch`."""
 
     kind: Literal["goat", "fna", "mifgsm", "sma", "odfa"] = "goat"
-    eps: str = "5/255"
+    eps: Pixels = "5/255"
     steps: int = Field(7, ge=1)
     share: float = Field(1.0, gt=0, le=1, description="of a batch that is attacked")
-
-    @field_validator("eps")
-    @classmethod
-    def _fraction(cls, value: str) -> str:
-        check_pixels([value])
-        return value
 
 
 class ReidTrain(Train):
@@ -88,18 +92,43 @@ class ReidTrain(Train):
     def _empty_losses(cls, raw: Any) -> Any:
         return filled(raw, "losses")
 
+    @field_validator("losses")
+    @classmethod
+    def _losses_exist(cls, value: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+        from ..losses import check_term
+
+        for term in _terms(value):
+            check_term(*term)
+        return value
+
     @model_validator(mode="after")
     def _whole_batches(self) -> Self:
-        if self.images_per_person and self.batch_size % self.images_per_person:
+        images = self.images_per_person
+        if images and self.batch_size % images:
+            raise ValueError(f"images_per_person: a batch of {self.batch_size} is no multiple of {images} images")
+        if images and (images == 1 or self.persons == 1):
             raise ValueError(
-                f"images_per_person: a batch of {self.batch_size} is no multiple of {self.images_per_person} images"
+                f"images_per_person: expected batches of 2 or more images of each of 2 or more persons, got {images} "
+                f"of {self.persons}"
             )
         return self
+
+    @property
+    def terms(self) -> list[tuple[str, Any, dict[str, Any]]]:
+        """Name, weight and options of each loss."""
+        return _terms(self.losses)
 
     @property
     def persons(self) -> int:
         """P of P x K batches; 0 where images are shuffled."""
         return self.batch_size // self.images_per_person if self.images_per_person else 0
+
+
+def _terms(losses: dict[str, dict[str, Any]]) -> list[tuple[str, Any, dict[str, Any]]]:
+    return [
+        (name, options.get("weight", 1.0), {key: value for key, value in options.items() if key != "weight"})
+        for name, options in losses.items()
+    ]
 
 
 class Rerank(Strict):
@@ -113,33 +142,32 @@ class Rerank(Strict):
 class ReidEvaluate(Strict):
     """What is measured on query and gallery."""
 
-    suites: tuple[Literal["clean", "reranked", "cross", "attack_query", "attack_gallery"], ...] = ("clean",)
+    suites: Annotated[tuple[SuiteKind, ...], Field(min_length=1), DISTINCT] = ("clean",)
     average_precision: Literal["standard", "trapezoid"] = "standard"
     flip: bool = Field(True, description="features of the image and of its mirror, added")
     rerank: Rerank = Rerank()
     cross: dict[str, Place] = Field({}, description="other data sets to score on, by the name to show")
-    attacks: tuple[AttackKind, ...] = ("mifgsm", "sma", "fna")
-    eps: tuple[str, ...] = ("5/255",)
+    attacks: Annotated[tuple[AttackKind, ...], Field(min_length=1), DISTINCT] = ("mifgsm", "sma", "fna")
+    eps: Sizes = ("5/255",)
     steps: int = Field(15, ge=1)
     guides: int = Field(4, ge=1)
     attack_queries: int | None = Field(None, ge=1, description="attack only so many queries; None: all")
     misranking_steps: int = Field(2000, ge=1, description="training of Mis-Ranking's generator")
     batch_size: int = Field(64, ge=1)
 
-    @field_validator("eps")
-    @classmethod
-    def _fractions(cls, values: tuple[str, ...]) -> tuple[str, ...]:
-        check_pixels(values)
-        return values
-
     @field_validator("cross")
     @classmethod
     def _names(cls, value: dict[str, Place]) -> dict[str, Place]:
-        for name in value:
+        for name, place in value.items():
             if not name.replace("-", "").replace("_", "").isalnum():
                 raise ValueError(
                     f"the name of a data set stands in a file's name: letters, digits, - and _; got {name!r}"
                 )
+            if place.root is None and place.name != "synthetic":
+                raise ValueError(f"{name}: expected a root, the folder that it lies in, or the name synthetic")
+        # some file systems do not tell B from b
+        if len({name.lower() for name in value}) < len(value):
+            raise ValueError(f"expected names that differ in more than capitals, got {', '.join(value)}")
         return value
 
     @model_validator(mode="after")
@@ -162,8 +190,7 @@ class ReidRecipe(Recipe):
     train: ReidTrain = ReidTrain()
     evaluate: ReidEvaluate = ReidEvaluate()
 
-    @model_validator(mode="after")
-    def _best_needs_validation(self) -> Self:
+    def check(self) -> None:
+        """Refuse to choose an epoch without anything to choose it on."""
         if self.train.select == "best" and not self.data.validation:
             raise ValueError("train.select best needs data.validation above 0: nothing is chosen on test persons")
-        return self

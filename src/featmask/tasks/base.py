@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
@@ -27,6 +28,9 @@ class Task(Protocol):
 
     def pictures(self, count: int) -> torch.Tensor:
         """Some images (count, C, H, W) in [0, 1] that are neither trained on nor tested on, if there are such."""
+
+    def rankings(self, recipe: AnyRecipe, models: Mapping[str, Normalized], path: Path, device: str) -> str:
+        """Draw what models find, each by its title, and give the caption; nothing where nothing is searched."""
 
     def measure(
         self, recipe: AnyRecipe, model: Normalized, device: str, limit: int | None = None

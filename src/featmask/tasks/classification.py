@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -62,6 +63,10 @@ class Classification:
         """Validation images, evenly spread."""
         rows = np.linspace(0, len(self.splits.validation) - 1, count).astype(int)
         return torch.stack([self.splits.validation[int(row)].image for row in rows])
+
+    def rankings(self, recipe: AnyRecipe, models: Mapping[str, Normalized], path: Path, device: str) -> str:
+        """Nothing is searched."""
+        return ""
 
     def measure(
         self, recipe: AnyRecipe, model: Normalized, device: str, limit: int | None = None

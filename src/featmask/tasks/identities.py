@@ -50,11 +50,7 @@ def lesson_scale(settings: ReidTrain) -> Callable[[str], float]:
 
 
 def _loss(settings: ReidTrain, num_ids: int, features: int) -> RetrievalLoss:
-    terms = [
-        (name, options.get("weight", 1.0), {key: value for key, value in options.items() if key != "weight"})
-        for name, options in settings.losses.items()
-    ]
-    return build_loss(terms, num_ids=num_ids, features=features)
+    return build_loss(settings.terms, num_ids=num_ids, features=features)
 
 
 class Objective(nn.Module):

@@ -15,7 +15,7 @@ from ..data import Side
 from ..errors import FeatmaskError, listed
 from ..evaluation import Described
 from ..evaluation.attacked import adversarial, guides_of
-from ..evaluation.retrieval import JUNK, features_of
+from ..evaluation.retrieval import JUNK, features_of, rank_scores
 from ..evaluation.setup import frozen
 from ..report.metric import ATTACKS
 from ..report.ranking import RankedList, Shown, save_rankings
@@ -82,6 +82,14 @@ def save_lists(searches: Searches, lists: Sequence[RankedList], path: str | Path
     save_rankings(
         lists, path, note=" ".join([note, *(f"{text[:1].upper()}{text[1:]}." for text in searches.splits.notes)])
     )
+
+
+def typical_query(searches: Searches) -> str:
+    """The query that is found neither well nor badly: its average precision is the median."""
+    query, gallery = searches.described()
+    precision = rank_scores(query, gallery, searches.recipe.evaluate.average_precision).average_precision
+    order = np.argsort(precision, kind="stable")  # NaN, queries without a match, come last
+    return str(query.paths[order[(np.isfinite(precision).sum() - 1) // 2]])
 
 
 def find_query(side: Side, name: str) -> int:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from pathlib import Path
 from typing import Any
 
 import torch
 
+from ..attacks import MetricAttack
 from ..data import PeopleSplits, load_people
 from ..evaluation import Evaluation
 from ..models import Embedder, Normalized, build_embedder, pretrained_statistics
 from ..recipe import AnyRecipe, Place, ReidRecipe
 from ..training import Lesson
 from .identities import lesson
+from .ranked import ranked_lists, save_lists, typical_query
 from .searches import Searches, attacks_of
 
 
@@ -44,6 +48,22 @@ class Reid:
         side = self.splits.validation[0] if self.splits.validation else self.splits.query
         rows = torch.linspace(0, len(side) - 1, count).int().tolist()
         return torch.stack([side.photos[row].image for row in rows])
+
+    def rankings(self, recipe: AnyRecipe, models: Mapping[str, Normalized], path: Path, device: str) -> str:
+        """A typical query before and after the recipe's first attack, a model below the other."""
+        assert isinstance(recipe, ReidRecipe)
+        attacked = any(suite.startswith("attack_") for suite in recipe.evaluate.suites)
+        kinds = [kind for kind in recipe.evaluate.attacks if kind != "misranking"]  # it would have to be trained
+        attacks = [MetricAttack(kinds[0], Fraction(recipe.evaluate.eps[-1]))] if attacked and kinds else []
+        lists, query = [], ""
+        for title, model in models.items():
+            searches = Searches(recipe, model, self.splits, device)
+            query = query or typical_query(searches)
+            lists += ranked_lists(searches, [query], attacks, title=title)[0]
+        save_lists(searches, lists, path)
+        return f"A typical query (of median average precision for {next(iter(models))}) and what each model finds" + (
+            f", before and after {attacks[0].name.replace('@', ' at ')} on the query" if attacks else ""
+        )
 
     def measure(
         self, recipe: AnyRecipe, model: Normalized, device: str, limit: int | None = None

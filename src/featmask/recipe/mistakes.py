@@ -1,0 +1,47 @@
+"""What pydantic finds wrong, in words for someone who wrote a recipe."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from .parts import Method
+
+#: Kinds whose message says what came, or that have nothing to show.
+_SILENT = ("missing", "extra_forbidden", "value_error")
+_NO_KEYS = re.compile(r"Input should be a valid dictionary( or instance of \w+)?")
+
+
+def mistakes(error: ValidationError, schema: type[BaseModel]) -> list[str]:
+    """One line a mistake: its place, what was expected, what came."""
+    lines = []
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"])
+        text = _NO_KEYS.sub("expected keys, such as key: value", problem["msg"].removeprefix("Value error, "))
+        if problem["type"] == "extra_forbidden":
+            text = f"no such key; known here: {', '.join(_known(schema, problem['loc']))}"
+        # a rule over several keys has no one value to show
+        silent = problem["type"] in _SILENT or isinstance(problem["input"], dict)
+        got = "" if silent else f", got {problem['input']!r}"
+        lines.append(f"{place + ': ' if place else ''}{text}{got}")
+    return lines
+
+
+def _known(schema: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
+    """The keys that exist where an unknown one was met."""
+    model: Any = schema
+    for part in loc[:-1]:
+        model = Method if model is schema and part == "methods" else model
+        field = getattr(model, "model_fields", {}).get(part)
+        if field is not None:
+            model = next(iter(_models(field.annotation)), model)
+    return list(model.model_fields)
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    """The models in an annotation such as ``dict[str, Place]`` or ``Adversarial | None``."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [model for inner in getattr(annotation, "__args__", ()) for model in _models(inner)]
