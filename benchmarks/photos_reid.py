@@ -3,9 +3,10 @@
     python benchmarks/photos_reid.py FOLDER [--train 120] [--test 80] [--seed 0]
 
 Writes FOLDER in the Market-1501 layout from the ELPV photographs (pip: elpv-dataset). A polycrystalline solar cell
-plays a person, its grain is its face; a "camera" is a way of looking at it: which part of the cell, how bright, how sharp, how noisy, how strongly compressed.
-A fifth of the cells of the gallery are distractors (0000), and some boxes show an edge alone (-1, junk). Figures on it
-say nothing about persons; that a training learns, that scores, attacks and pictures fit together, they do say.
+plays a person, its grain is its face; a "camera" is a way of looking at it: which part of the cell, how bright, how
+sharp, how noisy, how strongly compressed. A fifth of the cells of the gallery are distractors (0000), and some boxes
+show an edge alone (-1, junk). Figures on it say nothing about persons; that training, scores, attacks and pictures fit
+together, they do say.
 """
 
 from __future__ import annotations

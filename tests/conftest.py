@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,33 @@ def _repeatable():
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def call(monkeypatch, capfd):
+    """Call the command line in this process (a new one costs seconds): exit code, standard output, standard error."""
+    from featmask.cli import main
+
+    def call(*arguments: object) -> tuple[object, str, str]:
+        monkeypatch.setattr(sys, "argv", ["featmask", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        return end.value.code, *capfd.readouterr()
+
+    return call
+
+
+@pytest.fixture
+def fails(call):
+    """Call the command line; expect code 2, one message, and nothing on standard output."""
+
+    def fails(*arguments: object, says: str) -> None:
+        code, stdout, stderr = call(*arguments)
+        assert (code, stdout) == (2, ""), stderr
+        assert "Traceback" not in stderr
+        assert says in stderr
+
+    return fails
 
 
 @pytest.fixture

@@ -90,11 +90,11 @@ def train_run(recipe: AnyRecipe, method: str, seed: int, folder: Path, task: Tas
     own = recipe.under(method)
     model = make_model(own, task, seed)
     info = put_method(own, method, model, task)
+    lesson = task.lesson(own, model, seed)  # what cannot be taught leaves no folder
     folder.mkdir(parents=True, exist_ok=True)
     write_text(folder / "recipe.yaml", yaml.safe_dump(recipe.plain(), sort_keys=False))
     write_json(folder / "recipe.json", recipe.plain())
     write_json(folder / "env.json", environment())
-    lesson = task.lesson(own, model, seed)
     trained = fit(model, lesson, own.train, seed=seed, folder=folder, device=device, title=f"{method}, seed {seed}")
     lines = read_lines(folder / "train.jsonl")
     best = own.train.select == "best"

@@ -1,6 +1,6 @@
 """``python -m featmask.cli``."""
 
 from . import app  # noqa: F401 - with every verb
-from .app import main
+from .application import main
 
 main()

@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import FeatmaskError
-from .app import AsJson, Data, Device, Set, app, with_data
+from .application import AsJson, Data, Device, Set, app, check_folder, check_picture, names, with_data
 
 if TYPE_CHECKING:
     from ..evaluation import Evaluation
     from ..models import Normalized
     from ..recipe import AnyRecipe, ReidRecipe
 
-Checkpoint = Annotated[Path, typer.Argument(help="A model.safetensors of a run.")]
+Checkpoint = Annotated[Path, typer.Argument(help="A model.safetensors of a run.", metavar="CHECKPOINT")]
 Save = Annotated[Path | None, typer.Option(help="Write records and per-sample outcomes to this folder.")]
+#: What a checkpoint's recipe may be changed in.
+OPEN = ("data", "evaluate")
 ATTACKS = "fgsm, ifgsm, mifgsm, sma, fna, odfa, lta, misranking"
 
 
@@ -48,17 +50,19 @@ def evaluate(
     from ..tasks import open_task
     from ..tasks.classification import Classification
 
+    check_folder(save, "--save")
     asked = (["reranked"] if rerank else []) + (["cross"] if cross else [])
+    if asked or ap is not None:
+        _check_reid(checkpoint, "--rerank, --ap and --cross are of re-identification")
     changes = list(set_ or [])
     if ap is not None:
-        changes.append(f"evaluate.average_precision={ap}")
+        changes.append(f"evaluate.average_precision={json.dumps(ap)}")
     if cross:
         changes.append(f"evaluate.cross={json.dumps(_places(cross))}")
     if suite or asked:
-        changes.append(f"evaluate.suites={json.dumps(suite or ['clean', *asked])}")
+        chosen = list(dict.fromkeys([*(suite or ["clean"]), *asked]))
+        changes.append(f"evaluate.suites={json.dumps(chosen)}")
     model, settings, meta = _loaded(checkpoint, changes, data)
-    if settings.task != "reid" and (asked or ap):
-        raise FeatmaskError(f"{checkpoint} is a classifier: --rerank, --ap and --cross are of re-identification")
     task = open_task(settings)
     if isinstance(task, Classification):
         task.check(meta, str(checkpoint))
@@ -84,8 +88,11 @@ def attack(
     from ..tasks.reid import Reid
     from ..tasks.searches import Searches, attacks_of
 
-    chosen = [name.strip() for name in kinds.split(",")]
-    sizes = [size.strip() for size in eps.split(",")]
+    if on not in ("query", "gallery"):
+        raise FeatmaskError(f"--on: expected query or gallery, got {on!r}")
+    check_folder(pictures, "--pictures")
+    check_folder(save, "--save")
+    chosen, sizes = names(kinds), names(eps)
     changes = [*(set_ or []), f"evaluate.attacks={json.dumps(chosen)}", f"evaluate.eps={json.dumps(sizes)}"]
     if steps is not None:
         changes.append(f"evaluate.steps={steps}")
@@ -113,15 +120,18 @@ def ranking(
     """Draw what a re-identification model finds for a query: right and wrong answers framed, before and after an
     attack.
     """
-    from ..tasks.ranked import ranked_lists, save_lists
+    from ..tasks.ranked import find_query, ranked_lists, save_lists
     from ..tasks.reid import Reid
     from ..tasks.searches import Searches, attacks_of
 
+    check_picture(out, "--out")
     changes = [*(set_ or []), f"evaluate.eps={json.dumps([eps])}"]
     if kind is not None:
         changes.append(f"evaluate.attacks={json.dumps([kind])}")
     model, settings = _reid(checkpoint, changes, data)
     splits = Reid(settings).splits
+    for name in query:
+        find_query(splits.query, name)
     searches = Searches(settings, model, splits, device)
     attacks = attacks_of(settings, searches, splits, device) if kind is not None else []
     lists, told = ranked_lists(searches, query, attacks, top=top)
@@ -138,23 +148,32 @@ def _loaded(checkpoint: Path, changes: list[str], data: Path | None) -> tuple[No
     from ..recipe import override, parse_recipe
 
     model, meta = load_model(checkpoint)
-    changes = with_data(changes, data, meta["recipe"]["data"]["name"])
-    settings = parse_recipe(override(meta["recipe"], changes), str(checkpoint))
+    trained = meta["recipe"]
+    changed = override(trained, with_data(changes, data, trained["data"]["name"]))
+    fixed = [key for key in (*trained, *changed) if key not in OPEN and changed.get(key) != trained.get(key)]
+    if fixed:
+        raise FeatmaskError(
+            f"{checkpoint} is trained: of its recipe {' and '.join(OPEN)} can be changed, got a change of {fixed[0]}"
+        )
+    settings = parse_recipe(changed, f"the recipe of {checkpoint}, as you change it,")
     return model, settings.under(meta["run"]["method"]), meta
 
 
 def _reid(checkpoint: Path, changes: list[str], data: Path | None) -> tuple[Normalized, ReidRecipe]:
-    from ..models import read_checkpoint
     from ..recipe import ReidRecipe
 
-    _, header = read_checkpoint(checkpoint)
-    if header["recipe"].get("task") != "reid":
-        raise FeatmaskError(
-            f"{checkpoint} is a classifier; this verb is for re-identification (see featmask evaluate --suite linf)"
-        )
+    _check_reid(checkpoint, "this verb is for re-identification (see featmask evaluate --suite linf)")
     model, settings, _ = _loaded(checkpoint, changes, data)
     assert isinstance(settings, ReidRecipe)
     return model, settings
+
+
+def _check_reid(checkpoint: Path, why: str) -> None:
+    from ..models import read_checkpoint
+
+    _, header = read_checkpoint(checkpoint)
+    if header["recipe"].get("task") != "reid":
+        raise FeatmaskError(f"{checkpoint} is a classifier: {why}")
 
 
 def _places(roots: Sequence[Path]) -> dict[str, dict[str, str]]:
@@ -163,7 +182,7 @@ def _places(roots: Sequence[Path]) -> dict[str, dict[str, str]]:
     for root in roots:
         stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in root.expanduser().resolve().name) or "data"
         name, number = stem, 1
-        while name in places:
+        while name.lower() in map(str.lower, places):
             number += 1
             name = f"{stem}-{number}"
         places[name] = {"root": str(root)}

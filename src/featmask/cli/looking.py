@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .app import Data, RecipeFile, Set, app, names
+from .application import Data, RecipeFile, Set, app, check_picture, names
 
 
 @app.command()
@@ -24,9 +24,10 @@ def masks(
     from ..tasks import open_task
     from .runs import read
 
+    check_picture(out, "--out")
     settings = read(recipe, set_, data)
     chosen = names(methods) or [name for name in settings.methods if settings.method(name).layer != "none"]
-    save_masks(settings, open_task(settings), out, methods=chosen, count=images)
+    save_masks(settings, open_task(settings, measured=False), out, methods=chosen, count=images)
     print(out)
 
 

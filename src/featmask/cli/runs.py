@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import FeatmaskError
-from .app import AsJson, Data, Device, Out, RecipeFile, Set, app, names, with_data
+from .application import AsJson, Data, Device, Out, RecipeFile, Set, app, check_folder, names, with_data
 
 if TYPE_CHECKING:
     from ..recipe import AnyRecipe
@@ -32,6 +32,7 @@ def compare(
     """Train each method with each seed, measure it, and write a report."""
     from ..comparison import compare as run_comparison
 
+    check_folder(out, "--out")
     result = run_comparison(
         read(recipe, set_, data),
         methods=names(methods),
@@ -71,6 +72,7 @@ def train(
     from ..results import read_run
     from ..tasks import open_task
 
+    check_folder(out, "--out")
     settings = read(recipe, set_, data)
     name = method or list(settings.methods)[-1]
     folder = run_folder(out, settings, name, seed)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .app import AsJson, Set, app
+from .application import AsJson, Set, app, check_folder, check_picture
 
 data = typer.Typer(help="Re-identification data sets: check one, render one.", no_args_is_help=True)
 app.add_typer(data, name="data")
@@ -16,7 +16,7 @@ app.add_typer(data, name="data")
 
 @data.command()
 def check(
-    root: Annotated[Path, typer.Argument(help="The data set's folder, or a CSV file.")],
+    root: Annotated[Path, typer.Argument(help="The data set's folder, or a CSV file.", metavar="ROOT")],
     layout: Annotated[str, typer.Option(help="auto, or a layout's name.")] = "auto",
     quick: Annotated[bool, typer.Option("--quick", help="Do not decode the pixels.")] = False,
     as_json: AsJson = False,
@@ -32,7 +32,7 @@ def check(
 
 @data.command()
 def render(
-    out: Annotated[Path, typer.Argument(help="A new folder; it gets the Market-1501 layout.")],
+    out: Annotated[Path, typer.Argument(help="A new folder; it gets the Market-1501 layout.", metavar="OUT")],
     set_: Set = None,
     sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet to this PNG file too.")] = None,
 ) -> None:
@@ -40,6 +40,8 @@ def render(
     from ..data.synthetic import contact_sheet, make_world, render_world
     from ..recipe import override
 
+    check_folder(out.parent, "OUT")
+    check_picture(sheet, "--sheet")
     world = make_world(override({}, set_ or ()))
     print(render_world(world, out))
     if sheet is not None:

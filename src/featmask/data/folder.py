@@ -13,7 +13,6 @@ from ..errors import FeatmaskError, require
 from .pixels import FilePixels, read_pixels
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
-FolderPixels = FilePixels
 
 
 class Found(NamedTuple):

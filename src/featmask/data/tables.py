@@ -14,7 +14,8 @@ import numpy.typing as npt
 import torch
 
 from ..errors import FeatmaskError, require
-from .folder import FolderPixels, find_images, read_folder
+from .folder import find_images, read_folder
+from .pixels import Pixels
 
 #: Debian's package dataset-fashion-mnist puts the IDX files here.
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
@@ -29,8 +30,6 @@ FASHION_CLASSES = (
 )  # fmt: skip
 #: The splits are part of a data set's definition: they never depend on a training seed.
 SPLIT_SEED = 0
-
-Pixels = torch.Tensor | FolderPixels
 
 
 @dataclass
@@ -138,6 +137,8 @@ def _download_fashion_mnist() -> Path:
 
 def _digits(root: Path | None, size: int | None) -> Table:
     """1,797 handwritten digits, 8 x 8 (scikit-learn): for tests and smoke runs."""
+    if root is not None:
+        raise FeatmaskError(f"data set 'digits' comes with scikit-learn and takes no data.root, got {root}")
     raw = require("sklearn.datasets", "train").load_digits()
     pixels = torch.from_numpy((raw.images * (255 / 16)).round().astype(np.uint8))[:, None]
     labels = raw.target.astype(np.int64)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import nn
@@ -35,10 +36,9 @@ class Normalized(nn.Module):
         self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(1, -1, 1, 1), persistent=False)
 
-    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Logits (N, classes) of pixels (N, C, H, W) in [0, 1]."""
+    def forward(self, pixels: torch.Tensor) -> Any:
+        """What the model gives for pixels (N, C, H, W) in [0, 1]: a classifier's logits, an embedder's features."""
         if pixels.shape[1] == 1 and self.mean.shape[1] > 1:
             # before the normalisation: a convolution then sees a dense tensor in the caller's memory format
             pixels = pixels.expand(-1, self.mean.shape[1], -1, -1)
-        out: torch.Tensor = self.model((pixels - self.mean) / self.std)
-        return out
+        return self.model((pixels - self.mean) / self.std)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from .base import Recipe
-from .parts import DISTINCT, Sizes, Strict, Train
+from .parts import SOME, Sizes, Strict, Train
 
 
 class Data(Strict):
@@ -38,7 +38,7 @@ class ClassificationTrain(Train):
 class Evaluate(Strict):
     """What is measured on the test part."""
 
-    suites: Annotated[tuple[Literal["clean", "linf"], ...], Field(min_length=1), DISTINCT] = ("clean", "linf")
+    suites: Annotated[tuple[Literal["clean", "linf"], ...], SOME] = ("clean", "linf")
     eps: Sizes = ("1/255", "2/255", "4/255")
     steps: int = Field(10, ge=1)
     attack_samples: int | None = Field(None, ge=1, description="attack only so many test images; None: all")

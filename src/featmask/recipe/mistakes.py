@@ -7,11 +7,14 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from .parts import Method
-
 #: Kinds whose message says what came, or that have nothing to show.
 _SILENT = ("missing", "extra_forbidden", "value_error")
-_NO_KEYS = re.compile(r"Input should be a valid dictionary( or instance of \w+)?")
+#: pydantic's words for kinds of values -> a recipe's.
+_WORDS = (
+    (re.compile(r"Input should be a valid dictionary( or instance of \w+)?"), "expected keys, such as key: value"),
+    (re.compile(r"Input should be a valid tuple"), "expected a list, such as [a, b]"),
+    (re.compile(r"Input should be "), "expected "),
+)
 
 
 def mistakes(error: ValidationError, schema: type[BaseModel]) -> list[str]:
@@ -19,7 +22,9 @@ def mistakes(error: ValidationError, schema: type[BaseModel]) -> list[str]:
     lines = []
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"])
-        text = _NO_KEYS.sub("expected keys, such as key: value", problem["msg"].removeprefix("Value error, "))
+        text = problem["msg"].removeprefix("Value error, ")
+        for theirs, ours in _WORDS:
+            text = theirs.sub(ours, text)
         if problem["type"] == "extra_forbidden":
             text = f"no such key; known here: {', '.join(_known(schema, problem['loc']))}"
         # a rule over several keys has no one value to show
@@ -33,7 +38,6 @@ def _known(schema: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
     """The keys that exist where an unknown one was met."""
     model: Any = schema
     for part in loc[:-1]:
-        model = Method if model is schema and part == "methods" else model
         field = getattr(model, "model_fields", {}).get(part)
         if field is not None:
             model = next(iter(_models(field.annotation)), model)

@@ -78,8 +78,11 @@ def _share_of_pixels(value: Any) -> str:
     return str(value)
 
 
-def _distinct(key: Callable[[Any], Any]) -> AfterValidator:
+def _some(key: Callable[[Any], Any]) -> AfterValidator:
     def check(values: tuple[Any, ...]) -> tuple[Any, ...]:
+        # no Field(min_length=1): it would also complain of a list whose one item is refused already
+        if not values:
+            raise ValueError("expected one or more, got none")
         keys = [key(value) for value in values]
         for place, value in enumerate(values):
             if keys[place] in keys[:place]:
@@ -89,12 +92,12 @@ def _distinct(key: Callable[[Any], Any]) -> AfterValidator:
     return AfterValidator(check)
 
 
-#: Of a tuple of names: none of them twice.
-DISTINCT = _distinct(str)
+#: Of a tuple of names: one or more, none of them twice.
+SOME = _some(str)
 #: A size in pixels: a share of their range, as text, so that a fraction stays one.
 Pixels = Annotated[str, BeforeValidator(_share_of_pixels)]
 #: One size or more, none of them twice, nor by another name (5/255 and 1/51).
-Sizes = Annotated[tuple[Pixels, ...], Field(min_length=1), _distinct(Fraction)]
+Sizes = Annotated[tuple[Pixels, ...], _some(Fraction)]
 
 
 def filled(raw: Any, key: str) -> Any:

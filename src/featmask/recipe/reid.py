@@ -8,7 +8,7 @@ from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from .base import Recipe
-from .parts import DISTINCT, Pixels, Sizes, Strict, Train, filled
+from .parts import SOME, Pixels, Sizes, Strict, Train, filled
 
 #: Of attacks on retrieval, see ``featmask.attacks``.
 AttackKind = Literal["fgsm", "ifgsm", "mifgsm", "sma", "fna", "odfa", "lta", "misranking"]
@@ -142,12 +142,12 @@ class Rerank(Strict):
 class ReidEvaluate(Strict):
     """What is measured on query and gallery."""
 
-    suites: Annotated[tuple[SuiteKind, ...], Field(min_length=1), DISTINCT] = ("clean",)
+    suites: Annotated[tuple[SuiteKind, ...], SOME] = ("clean",)
     average_precision: Literal["standard", "trapezoid"] = "standard"
     flip: bool = Field(True, description="features of the image and of its mirror, added")
     rerank: Rerank = Rerank()
     cross: dict[str, Place] = Field({}, description="other data sets to score on, by the name to show")
-    attacks: Annotated[tuple[AttackKind, ...], Field(min_length=1), DISTINCT] = ("mifgsm", "sma", "fna")
+    attacks: Annotated[tuple[AttackKind, ...], SOME] = ("mifgsm", "sma", "fna")
     eps: Sizes = ("5/255",)
     steps: int = Field(15, ge=1)
     guides: int = Field(4, ge=1)

@@ -10,15 +10,22 @@ from . import classification, reid
 from .base import Task
 
 
-def open_task(recipe: AnyRecipe) -> Task:
+def open_task(recipe: AnyRecipe, *, measured: bool = True) -> Task:
     """Find the recipe's data.
+
+    Args:
+        recipe: of any task.
+        measured: whether its suites are to be measured: what they need is read now, and not after hours of training.
 
     Raises:
         FeatmaskError: data that are not there, or cannot be read.
     """
     if isinstance(recipe, ClassificationRecipe):
         return classification.Classification(recipe)
-    return reid.Reid(recipe)
+    task = reid.Reid(recipe)
+    if measured:
+        task.prepare(recipe)
+    return task
 
 
 def rebuild(recipe: AnyRecipe, about: dict[str, Any]) -> Normalized:

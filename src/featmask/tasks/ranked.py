@@ -49,8 +49,8 @@ def ranked_lists(
     Raises:
         FeatmaskError: a file that is no query of this data set.
     """
+    rows = np.array([find_query(searches.splits.query, name) for name in queries], dtype=np.int64)
     query, gallery = searches.described()
-    rows = np.array([find_query(query.side, name) for name in queries], dtype=np.int64)
     chosen = query.take(rows)
     clean = chosen.pixels(range(len(rows)))
     asked = [("", chosen, clean)]
@@ -108,7 +108,7 @@ def find_query(side: Side, name: str) -> int:
             f"{len(rows)} queries are named {name}; give one's path:{listed([str(side.paths[r]) for r in rows])}"
         )
     some = listed([path.name for path in side.paths[:5]])
-    raise FeatmaskError(f"no query {name}; expected one of the query part's {len(side)} files, such as{some}")
+    raise FeatmaskError(f"no query {name!r}; expected one of the query part's {len(side)} files, such as{some}")
 
 
 def _drawn(

@@ -11,8 +11,10 @@ import torch
 
 from ..attacks import MetricAttack
 from ..data import PeopleSplits, load_people
+from ..errors import FeatmaskError
 from ..evaluation import Evaluation
 from ..models import Embedder, Normalized, build_embedder, pretrained_statistics
+from ..modes import evaluating
 from ..recipe import AnyRecipe, Place, ReidRecipe
 from ..training import Lesson
 from .identities import lesson
@@ -25,12 +27,30 @@ class Reid:
 
     def __init__(self, recipe: ReidRecipe, parts: tuple[str, ...] = ("train", "query", "gallery")) -> None:
         self.splits = _load(recipe, recipe.data, parts)
+        self.others: dict[str, PeopleSplits] = {}
+
+    def prepare(self, recipe: ReidRecipe) -> None:
+        """Read the images that the recipe's suites need, those of other data sets too.
+
+        Raises:
+            FeatmaskError: a data set that is not there, or images that cannot be read.
+        """
+        for name, place in recipe.evaluate.cross.items() if "cross" in recipe.evaluate.suites else ():
+            if name not in self.others:
+                try:
+                    self.others[name] = _load(recipe, place, ("query", "gallery"))
+                except FeatmaskError as error:
+                    raise FeatmaskError(f"evaluate.cross.{name}: {error}") from error
+        for splits in (self.splits, *self.others.values()):
+            for side in (splits.query, splits.gallery):
+                side.photos.load()
 
     def model(self, recipe: AnyRecipe) -> Normalized:
         """A new embedder."""
         assert isinstance(recipe, ReidRecipe)
-        embedder = _embedder(recipe, self.splits.num_ids, pretrained=recipe.model.pretrained)
         pretrained = recipe.model.pretrained
+        embedder = _embedder(recipe, self.splits.num_ids, pretrained=pretrained)
+        _check_size(embedder, recipe)
         statistics = pretrained_statistics(embedder.backbone) if pretrained else self.splits.train.statistics()
         return Normalized(embedder, *statistics)
 
@@ -71,16 +91,17 @@ class Reid:
         """Rankings of query and gallery: as they are, re-ranked, on other data sets, and under attack."""
         assert isinstance(recipe, ReidRecipe)
         settings = recipe.evaluate
-        searches = Searches(recipe, model, self.splits, device)
+        self.prepare(recipe)
+        searches, attacks = Searches(recipe, model, self.splits, device), None
         for suite in settings.suites:
             if suite in ("clean", "reranked"):
                 yield searches.score(suite)
             elif suite == "cross":
-                for name, place in settings.cross.items():
-                    other = _load(recipe, place, ("query", "gallery"))
-                    yield Searches(recipe, model, other, device).score(f"cross_{name}")
+                for name in settings.cross:
+                    yield Searches(recipe, model, self.others[name], device).score(f"cross_{name}")
             else:
-                attacks = attacks_of(recipe, searches, self.splits, device)
+                # once for both sides: generators are trained
+                attacks = attacks_of(recipe, searches, self.splits, device) if attacks is None else attacks
                 yield searches.attack(attacks, suite.removeprefix("attack_"), limit or settings.attack_queries)
 
 
@@ -92,6 +113,16 @@ def rebuild(recipe: ReidRecipe, about: dict[str, Any]) -> Normalized:
 def _embedder(recipe: ReidRecipe, num_ids: int, pretrained: bool) -> Embedder:
     options = recipe.model.model_dump() | {"pretrained": pretrained}
     return build_embedder(options.pop("name"), num_ids=num_ids, **options)
+
+
+def _check_size(embedder: Embedder, recipe: ReidRecipe) -> None:
+    """Refuse images that the model cannot take before anything is trained."""
+    height, width = recipe.data.height, recipe.data.width
+    try:
+        with evaluating(embedder), torch.no_grad():
+            embedder(torch.zeros(1, 3, height, width))
+    except (RuntimeError, AssertionError) as error:  # whatever a network says to an image that it does not take
+        raise FeatmaskError(f"{recipe.model.name} cannot take images of {height} x {width} pixels: {error}") from error
 
 
 def _load(recipe: ReidRecipe, place: Place, parts: tuple[str, ...]) -> PeopleSplits:

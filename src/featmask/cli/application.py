@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
-from ..errors import FeatmaskError
+from ..errors import FeatmaskError, FeatmaskWarning
 
 try:
     import typer
@@ -26,7 +27,9 @@ class _Verbs(typer.core.TyperGroup):
         except FeatmaskError as error:
             _end(2, str(error))
         except OSError as error:
-            _end(2, f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+            # a rename fails for its goal; where it comes from is a file of ours that is gone by now
+            place = error.filename2 or error.filename
+            _end(2, f"{error.strerror or error}{f': {place}' if place else ''}")
         except KeyboardInterrupt:
             _end(130, "stopped; finished epochs are kept, the same command goes on from there")
 
@@ -63,7 +66,37 @@ def with_data(set_: list[str] | None, data: Path | None, name: str) -> list[str]
 
 def names(text: str | None) -> list[str] | None:
     """Comma-separated names; None where nothing was given."""
-    return [name.strip() for name in text.split(",") if name.strip()] if text is not None else None
+    return list(dict.fromkeys(filter(None, map(str.strip, text.split(","))))) if text is not None else None
+
+
+def check_picture(path: Path | None, option: str) -> None:
+    """Refuse a picture that could not be written, before the work that it shows.
+
+    Raises:
+        FeatmaskError: a folder, a name that is none of a PNG file, or a place where nothing can be written.
+    """
+    if path is None:
+        return
+    if path.is_dir():
+        raise FeatmaskError(f"{option}: expected a file such as {path / 'picture.png'}, got the folder {path}")
+    if path.suffix.lower() != ".png":
+        raise FeatmaskError(f"{option}: pictures are PNG files; expected a name that ends with .png, got {path.name}")
+    check_folder(path.parent, option)
+
+
+def check_folder(path: Path | None, option: str) -> None:
+    """Refuse a folder that could not be made or written to, before the work that it is for.
+
+    Raises:
+        FeatmaskError: it lies below a file, or nothing can be written there.
+    """
+    if path is None:
+        return
+    there = next(place for place in (path.absolute(), *path.absolute().parents) if place.exists())
+    if not there.is_dir():
+        raise FeatmaskError(f"{option}: expected a folder, got {path}: {there} is a file")
+    if not os.access(there, os.W_OK):
+        raise FeatmaskError(f"{option}: nothing can be written to {there}; choose another folder")
 
 
 @app.callback(invoke_without_command=True)
@@ -80,7 +113,21 @@ def main() -> None:
     """Run the command line: 0 done, 2 a mistake in what was asked, 130 stopped by Ctrl-C."""
     # TensorBoard's file format comes with a chatty library
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # of files that it reads all the same; data check names those that it does not
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    warnings.showwarning = _warn
     app()
+
+
+_show = warnings.showwarning
+
+
+def _warn(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+    """Our own warnings without the line of code that they come from."""
+    if issubclass(category, FeatmaskWarning):
+        print(f"featmask: warning: {message}", file=sys.stderr)
+    else:
+        _show(message, category, *where, **more)
 
 
 def _end(code: int, message: str) -> NoReturn:
