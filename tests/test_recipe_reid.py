@@ -40,6 +40,7 @@ def test_what_is_not_said_is_the_fields_usual_way(path):
     assert (recipe.evaluate.rerank.k1, recipe.evaluate.rerank.k2, recipe.evaluate.rerank.lambda_) == (20, 6, 0.3)
     assert read_recipe(path, ["train.images_per_person=0"]).train.persons == 0
     assert read_recipe(path, ["evaluate.eps=[0.02, 5/255, 0, 1]"]).evaluate.eps == ("0.02", "5/255", "0", "1")
+    assert read_recipe(path, ["evaluate.norm=l2", "evaluate.eps=[3]"]).evaluate.eps == ("3",)
 
 
 MISTAKES = {
@@ -81,8 +82,12 @@ MISTAKES = {
     "evaluate.suites=[clean, clean]": "evaluate.suites: expected each once, got 'clean' again",
     "evaluate.attacks=[fna, pgd]": "evaluate.attacks.1: expected 'fgsm'",
     "evaluate.attacks=[fna, sma, fna]": "evaluate.attacks: expected each once, got 'fna' again",
-    "evaluate.eps=[2/255, 5]": "evaluate.eps.1: expected pixels in [0, 1] such as 2/255, got 5",
-    "evaluate.eps=[true]": "evaluate.eps.0: expected pixels",
+    "evaluate.eps=[2/255, 5]": "eps: expected pixels in [0, 1] such as 2/255, got '5'; norm: l2 takes more",
+    "evaluate.eps=[-1/255]": "evaluate.eps.0: expected a size of 0 or more such as 2/255, got '-1/255'",
+    "evaluate.norm=l1": "evaluate.norm: expected 'linf' or 'l2', got 'l1'",
+    "evaluate={norm: l2, attacks: [misranking]}": "norm: misranking is bounded by linf alone",
+    "evaluate={eps: [0], attacks: [misranking]}": "eps: misranking trains a generator and needs a size above 0",
+    "evaluate.eps=[true]": "evaluate.eps.0: expected a size of 0 or more",
     "evaluate.eps=[5/255, 1/51]": "evaluate.eps: expected each once, got '1/51' again",
     "evaluate.rerank.lambda=0.3": "evaluate.rerank.lambda: no such key; known here: k1, k2, lambda_",
     "evaluate.cross={}": "evaluate: suites has cross: name the other data sets in cross",

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from .report.metric import ATTACKS, Metric, other_domain, show
+from .report.metric import Metric, attack_title, other_domain, show
 from .report.retrieval import is_retrieval, notices, rules, size_text, suite_place
 from .report.rows import rows
 from .report.tables import Study, aggregate
@@ -53,7 +53,7 @@ def _rankings(suites: Sequence[Suite]) -> Table:
     for suite in suites:
         for name, value in suite.metrics.items():
             metric = Metric(suite.name, name)
-            attack = ATTACKS.get(metric.kind, metric.kind) if metric.attacked else ""
+            attack = attack_title(metric.kind) if metric.attacked else ""
             heads[metric.figure_title] = None
             found.setdefault((suite.name, attack, metric.budget), {})[metric.figure_title] = show(metric, value)
     table = Table("suite", "attack", "eps", box=box.SIMPLE)

@@ -75,6 +75,7 @@ def attack(
     kinds: Annotated[str, typer.Option("--attack", help=f"Comma-separated, of {ATTACKS}.")] = "mifgsm,sma,fna",
     eps: Annotated[str, typer.Option(help="Comma-separated sizes in pixels: 5/255.")] = "5/255",
     on: Annotated[str, typer.Option(help="What is attacked: query or gallery.")] = "query",
+    norm: Annotated[str, typer.Option(help="Of each pixel's change (linf) or of the whole image's (l2).")] = "linf",
     steps: Annotated[int | None, typer.Option(help="Gradient steps. Default: the recipe's.", min=1)] = None,
     limit: Annotated[int | None, typer.Option(help="Score only so many queries.", min=1)] = None,
     data: Data = None,
@@ -94,6 +95,7 @@ def attack(
     check_folder(save, "--save")
     chosen, sizes = names(kinds), names(eps)
     changes = [*(set_ or []), f"evaluate.attacks={json.dumps(chosen)}", f"evaluate.eps={json.dumps(sizes)}"]
+    changes.append(f"evaluate.norm={json.dumps(norm)}")
     if steps is not None:
         changes.append(f"evaluate.steps={steps}")
     model, settings = _reid(checkpoint, changes, data)

@@ -59,7 +59,7 @@ def compare(
 @app.command()
 def train(
     recipe: RecipeFile,
-    method: Annotated[str | None, typer.Option(help="Default: the recipe's last.")] = None,
+    method: Annotated[str | None, typer.Option(help="Default: lfm if the recipe has it, else its last.")] = None,
     seed: Annotated[int, typer.Option(min=0)] = 0,
     set_: Set = None,
     data: Data = None,
@@ -74,7 +74,7 @@ def train(
 
     check_folder(out, "--out")
     settings = read(recipe, set_, data)
-    name = method or list(settings.methods)[-1]
+    name = method or ("lfm" if "lfm" in settings.methods else list(settings.methods)[-1])
     folder = run_folder(out, settings, name, seed)
     if not is_finished(settings, folder):
         task = open_task(settings)

@@ -37,7 +37,10 @@ def device_of(model: nn.Module) -> torch.device:
 
 @contextmanager
 def frozen(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Eval mode on every submodule, no gradients for parameters, no autocast; everything put back afterwards."""
+    """Eval mode on every submodule, no gradients for parameters, no autocast; all put back afterwards.
+
+    The model is moved to ``device`` and stays there.
+    """
     wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
     try:
         model.requires_grad_(False).to(device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Annotated, Any, Literal
@@ -68,13 +69,21 @@ class ChosenMethod(Strict):
     options: dict[str, Any]
 
 
+def _radius(value: Any) -> str:
+    return _size(value, math.inf, "a size of 0 or more")
+
+
 def _share_of_pixels(value: Any) -> str:
+    return _size(value, 1, "pixels in [0, 1]")
+
+
+def _size(value: Any, most: float, wanted: str) -> str:
     try:
-        inside = not isinstance(value, bool) and 0 <= Fraction(str(value)) <= 1
+        inside = not isinstance(value, bool) and 0 <= Fraction(str(value)) <= most
     except (ValueError, ZeroDivisionError):
         inside = False
     if not inside:
-        raise ValueError(f"expected pixels in [0, 1] such as 2/255, got {value!r}")
+        raise ValueError(f"expected {wanted} such as 2/255, got {value!r}")
     return str(value)
 
 
@@ -98,6 +107,8 @@ SOME = _some(str)
 Pixels = Annotated[str, BeforeValidator(_share_of_pixels)]
 #: One size or more, none of them twice, nor by another name (5/255 and 1/51).
 Sizes = Annotated[tuple[Pixels, ...], _some(Fraction)]
+#: The same, where the norm says how large a size may be.
+Radii = Annotated[tuple[Annotated[str, BeforeValidator(_radius)], ...], _some(Fraction)]
 
 
 def filled(raw: Any, key: str) -> Any:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 from typing_extensions import Self
 
 from .base import Recipe
-from .parts import SOME, Pixels, Sizes, Strict, Train, filled
+from .parts import SOME, Pixels, Radii, Strict, Train, filled
 
 #: Of attacks on retrieval, see ``featmask.attacks``.
 AttackKind = Literal["fgsm", "ifgsm", "mifgsm", "sma", "fna", "odfa", "lta", "misranking"]
@@ -148,7 +149,8 @@ class ReidEvaluate(Strict):
     rerank: Rerank = Rerank()
     cross: dict[str, Place] = Field({}, description="other data sets to score on, by the name to show")
     attacks: Annotated[tuple[AttackKind, ...], SOME] = ("mifgsm", "sma", "fna")
-    eps: Sizes = ("5/255",)
+    norm: Literal["linf", "l2"] = Field("linf", description="of each pixel's change, or of the whole image's")
+    eps: Radii = ("5/255",)
     steps: int = Field(15, ge=1)
     guides: int = Field(4, ge=1)
     attack_queries: int | None = Field(None, ge=1, description="attack only so many queries; None: all")
@@ -169,6 +171,17 @@ class ReidEvaluate(Strict):
         if len({name.lower() for name in value}) < len(value):
             raise ValueError(f"expected names that differ in more than capitals, got {', '.join(value)}")
         return value
+
+    @model_validator(mode="after")
+    def _attacks_have_room(self) -> Self:
+        for eps in self.eps:
+            if self.norm == "linf" and Fraction(eps) > 1:
+                raise ValueError(f"eps: expected pixels in [0, 1] such as 2/255, got {eps!r}; norm: l2 takes more")
+            if "misranking" in self.attacks and not Fraction(eps):
+                raise ValueError("eps: misranking trains a generator and needs a size above 0")
+        if "misranking" in self.attacks and self.norm != "linf":
+            raise ValueError(f"norm: misranking is bounded by linf alone, got {self.norm!r}; leave it out of attacks")
+        return self
 
     @model_validator(mode="after")
     def _cross_names_something(self) -> Self:

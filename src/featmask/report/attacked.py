@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .metric import ATTACKS, Metric, main_budget
+from .metric import ATTACKS, Metric, attack_title, main_budget
 from .retrieval import suite_place
 from .svg import INK, PANEL, look, plain
 from .tables import Study
@@ -81,7 +81,7 @@ def _points(study: Study, metrics: Sequence[Metric], clean: str) -> Points:
 
 def _curve_caption(study: Study, points: Points) -> str:
     metric = points[-1][1]
-    kind = "Worst-case" if metric.kind == "worst" else ATTACKS.get(metric.kind, metric.kind)
+    kind = "Worst-case" if metric.kind == "worst" else attack_title(metric.kind)
     figure = "accuracy" if metric.figure == "accuracy" else metric.figure_title
     thin = " Thin lines are runs, thick ones their means." if study.most_seeds > 1 else ""
     text = f"{kind} {figure} against the size of the perturbation; 0 is the same images, not attacked.{thin}"
@@ -161,7 +161,7 @@ def _attack_rows(make: Any, study: Study, metrics: list[Metric]) -> tuple[Any, s
             ax.plot([mean], [y], marker, color=colour, ms=5, mew=0)
     for row in range(1, len(metrics)):
         ax.axhline(row - 0.5, color=INK, lw=0.6, alpha=0.12)
-    ax.set_yticks(range(len(metrics)), [plain(ATTACKS.get(metric.kind, metric.kind)) for metric in metrics])
+    ax.set_yticks(range(len(metrics)), [plain(attack_title(metric.kind)) for metric in metrics])
     ax.set_ylim(len(metrics) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color=INK, alpha=0.12, lw=0.6)

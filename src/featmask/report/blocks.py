@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .attacked import by_attack
-from .metric import ATTACKS, LEADING, Metric, other_domain
+from .metric import LEADING, Metric, attack_title, other_domain
 from .retrieval import suite_place
 from .rows import Field, cell_field
 from .tables import Study
@@ -70,7 +70,7 @@ def _block(study: Study, title: str, metrics: Sequence[Metric]) -> Block:
         own = {metric.figure: metric for metric in metrics if not kind or metric.kind == kind}
         lines = [line for method in study.methods if (line := _line(study, method, own, figures)) is not None]
         if lines:
-            groups.append((ATTACKS.get(kind, kind), lines))
+            groups.append((attack_title(kind), lines))
     return Block(title, [titles[figure] for figure in figures], groups)
 
 

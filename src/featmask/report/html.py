@@ -98,6 +98,7 @@ def _info(run: Run) -> str:
     parts = []
     if run.info.get("point"):
         parts.append(f"at {run.info['point']}")
+    parts += [f"{key} {value}" for key, value in (run.info.get("set") or {}).items()]
     if run.info.get("best_epoch") is not None:
         parts.append(f"epoch {run.info['best_epoch']} chosen on validation data")
     if isinstance(run.info.get("parameters"), int):

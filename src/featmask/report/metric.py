@@ -46,6 +46,12 @@ def other_domain(suite: str) -> str:
     return suite.removeprefix(_CROSS) if suite.startswith(_CROSS) else ""
 
 
+def attack_title(kind: str) -> str:
+    """An attack's name for people: ``FNA``, ``FNA (L2)``; what is not known keeps its own."""
+    name, _, norm = kind.partition("-")
+    return ATTACKS.get(name, name) + (f" ({norm.upper()})" if norm and name in ATTACKS else kind[len(name) :])
+
+
 @dataclass(frozen=True)
 class Metric:
     """One figure of one suite.
@@ -99,7 +105,7 @@ class Metric:
         if self.retrieval:
             return self._ranking_title()
         if self.budget:
-            return ATTACKS.get(self.kind, self.kind)
+            return attack_title(self.kind)
         unattacked = self.name == "clean" and self.suite != "clean"
         return "Attacked subset, clean" if unattacked else TITLES.get(self.name, self.name)
 
@@ -113,9 +119,7 @@ class Metric:
     def _ranking_title(self) -> str:
         figure = self.figure_title
         if self.attacked:
-            text = {"worst": "Worst-case", "clean": "Attacked subset, clean"}.get(
-                self.kind, ATTACKS.get(self.kind, self.kind)
-            )
+            text = {"worst": "Worst-case", "clean": "Attacked subset, clean"}.get(self.kind, attack_title(self.kind))
             return f"{text} {figure}" + ("" if self.side in ("query", "") else f" ({self.side})")
         if other_domain(self.suite):
             return f"Cross-domain {figure} ({other_domain(self.suite)})"
@@ -133,7 +137,7 @@ class Metric:
         if self.retrieval:
             return self._ranking_words()
         if self.budget:
-            kind = {"worst": "worst-case"}.get(self.kind, ATTACKS.get(self.kind, self.kind))
+            kind = {"worst": "worst-case"}.get(self.kind, attack_title(self.kind))
             return f"{kind} accuracy at {self.budget}"
         if self.name == "accuracy" and self.suite == "clean":
             return "clean accuracy"
@@ -146,7 +150,7 @@ class Metric:
             side = "" if self.side in ("query", "") else f" ({self.side} attacked)"
             if self.kind == "clean":
                 return f"clean {figure} of the attacked subset{side}"
-            kind = {"worst": "worst-case"}.get(self.kind, ATTACKS.get(self.kind, self.kind))
+            kind = {"worst": "worst-case"}.get(self.kind, attack_title(self.kind))
             return f"{kind} {figure}{at}{side}"
         if other_domain(self.suite):
             return f"cross-domain {figure} on {other_domain(self.suite)}"

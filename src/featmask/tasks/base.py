@@ -26,6 +26,9 @@ class Task(Protocol):
     def about(self) -> dict[str, Any]:
         """What a checkpoint must remember of the data to build the model again, as JSON values."""
 
+    def size(self, recipe: AnyRecipe) -> tuple[int, int]:
+        """Height and width of the images."""
+
     def pictures(self, count: int) -> torch.Tensor:
         """Some images (count, C, H, W) in [0, 1] that are neither trained on nor tested on, if there are such."""
 

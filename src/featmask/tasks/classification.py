@@ -59,6 +59,11 @@ class Classification:
         """The classes' names."""
         return {"classes": list(self.splits.classes)}
 
+    def size(self, recipe: AnyRecipe) -> tuple[int, int]:
+        """As the data are."""
+        height, width = self.splits.train[0].image.shape[1:]
+        return height, width
+
     def pictures(self, count: int) -> torch.Tensor:
         """Validation images, evenly spread."""
         rows = np.linspace(0, len(self.splits.validation) - 1, count).astype(int)

@@ -17,7 +17,7 @@ from ..evaluation import Described
 from ..evaluation.attacked import adversarial, guides_of
 from ..evaluation.retrieval import JUNK, features_of, rank_scores
 from ..evaluation.setup import frozen
-from ..report.metric import ATTACKS
+from ..report.metric import attack_title
 from ..report.ranking import RankedList, Shown, save_rankings
 from ..retrieval import Ranking, rank
 from .searches import Searches
@@ -61,7 +61,7 @@ def ranked_lists(
             moved = adversarial(searches.descriptor, attack, x, guides, features, torch.Generator().manual_seed(0))
             changed = chosen.moved(np.arange(len(rows)), features_of(searches.descriptor, moved).float().cpu())
             kind, _, size = attack.name.partition("@")
-            asked.append((f"after {ATTACKS.get(kind, kind)} at {size}", changed, moved.cpu()))
+            asked.append((f"after {attack_title(kind)} at {size}", changed, moved.cpu()))
     lists: list[list[RankedList]] = [[] for _ in rows]
     told: list[list[dict[str, Any]]] = [[] for _ in rows]
     for how, side, pixels in asked:

@@ -63,6 +63,11 @@ class Reid:
         """The number of persons that the classifiers tell apart."""
         return {"num_ids": self.splits.num_ids}
 
+    def size(self, recipe: AnyRecipe) -> tuple[int, int]:
+        """As the recipe resizes them."""
+        assert isinstance(recipe, ReidRecipe)
+        return recipe.data.height, recipe.data.width
+
     def pictures(self, count: int) -> torch.Tensor:
         """Images of held-out persons, or else of queries, evenly spread."""
         side = self.splits.validation[0] if self.splits.validation else self.splits.query
@@ -74,7 +79,8 @@ class Reid:
         assert isinstance(recipe, ReidRecipe)
         attacked = any(suite.startswith("attack_") for suite in recipe.evaluate.suites)
         kinds = [kind for kind in recipe.evaluate.attacks if kind != "misranking"]  # it would have to be trained
-        attacks = [MetricAttack(kinds[0], Fraction(recipe.evaluate.eps[-1]))] if attacked and kinds else []
+        eps, norm = Fraction(recipe.evaluate.eps[-1]), recipe.evaluate.norm
+        attacks = [MetricAttack(kinds[0], eps, norm=norm)] if attacked and kinds else []
         lists, query = [], ""
         for title, model in models.items():
             searches = Searches(recipe, model, self.splits, device)

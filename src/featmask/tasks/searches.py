@@ -111,7 +111,7 @@ def attacks_of(
             if kind == "misranking":
                 found.append(_misranking(recipe, searches, splits, eps, device))
             else:
-                found.append(MetricAttack(kind, eps, steps=settings.steps))
+                found.append(MetricAttack(kind, eps, steps=settings.steps, norm=settings.norm))
     return found
 
 
