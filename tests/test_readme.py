@@ -17,7 +17,10 @@ from featmask.recipe import parse_recipe
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
-COMMANDS: list[str] = re.findall(r"featmask (?:compare|train|evaluate|masks|points)[^`\n]*", README)
+GUIDE = (ROOT / "docs" / "reid.md").read_text()
+COMMANDS: list[str] = re.findall(
+    r"featmask (?:compare|train|evaluate|masks|points|attack|ranking|data) [^`\n#]*", README + GUIDE
+)
 
 
 def test_the_three_lines_mask_a_model():
@@ -42,20 +45,26 @@ def test_the_recipe_in_it_is_valid():
     block = next(block for kind, block in BLOCKS if kind == "yaml")
     recipe = parse_recipe(yaml.safe_load(block), "README.md")
     assert recipe.method("dropblock").at == "layer3"
+    (block,) = re.findall(r"```yaml\n(.*?)```", GUIDE, flags=re.DOTALL)
+    guide = parse_recipe(yaml.safe_load(block), "reid.md")
+    assert guide.under("erasing").augment.erasing == 0.5
 
 
 def test_files_and_options_that_it_names_exist():
     assert len(COMMANDS) >= 6
-    for name in set(re.findall(r"(?:recipes/)?(\w+\.yaml)`? \|", README) + re.findall(r"recipes/(\w+\.yaml)", README)):
+    named = re.findall(r"(?:recipes/)?(\w+\.yaml)`? \|", README) + re.findall(r"recipes/(\w+\.yaml)", README + GUIDE)
+    for name in set(named):
         assert (ROOT / "recipes" / name).is_file(), name
-    for link in re.findall(r"\]\(((?!http)[^)]+)\)", README):
-        assert (ROOT / link).exists(), link
+    for text, folder in ((README, ROOT), (GUIDE, ROOT / "docs")):
+        for link in re.findall(r"\]\(((?!http)[^)]+)\)", text):
+            assert (folder / link).exists(), link
     import typer
 
     verbs = typer.main.get_command(app).commands
     for command in COMMANDS:
         _, verb, *arguments = shlex.split(command)
-        known = {option for parameter in verbs[verb].params for option in parameter.opts}
+        chosen = verbs[verb].commands[arguments[0]] if verb == "data" else verbs[verb]
+        known = {option for parameter in chosen.params for option in parameter.opts}
         assert {argument for argument in arguments if argument.startswith("--")} <= known, command
 
 

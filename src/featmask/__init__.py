@@ -10,7 +10,9 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from . import retrieval as retrieval
     from .comparison import compare as compare
+    from .data import load_people as load_people
     from .errors import FeatmaskError as FeatmaskError
     from .errors import FeatmaskWarning as FeatmaskWarning
     from .evaluation import evaluate as evaluate
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
     from .insert import shallow_points as shallow_points
     from .layers import LocalFeatureMasking as LocalFeatureMasking
     from .layers import PublishedFeatureMasking as PublishedFeatureMasking
+    from .models import Descriptor as Descriptor
     from .models import Normalized as Normalized
+    from .models import build_embedder as build_embedder
     from .models import build_model as build_model
 
 __version__ = "0.1.0"
@@ -42,16 +46,24 @@ _HOME = {
     "attach": "insert",
     "detach": "insert",
     "shallow_points": "insert",
+    "Descriptor": "models",
     "Normalized": "models",
+    "build_embedder": "models",
     "build_model": "models",
+    "load_people": "data",
     "evaluate": "evaluation",
     "compare": "comparison",
 }
 
-__all__ = ["__version__", *_HOME]  # noqa: PLE0604 - the names are strings
+#: Whole parts, for their own names: ``featmask.retrieval.evaluate`` is not ``featmask.evaluate``.
+_PARTS = ("retrieval",)
+
+__all__ = ["__version__", *_HOME, *_PARTS]  # noqa: PLE0604 - the names are strings
 
 
 def __getattr__(name: str) -> Any:
+    if name in _PARTS:
+        return importlib.import_module(f".{name}", __name__)
     if name not in _HOME:
         raise AttributeError(f"module 'featmask' has no attribute {name!r}")
     value = getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
