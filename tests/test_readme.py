@@ -56,7 +56,7 @@ def test_files_and_options_that_it_names_exist():
     for name in set(named):
         assert (ROOT / "recipes" / name).is_file(), name
     for text, folder in ((README, ROOT), (GUIDE, ROOT / "docs")):
-        for link in re.findall(r"\]\(((?!http)[^)]+)\)", text):
+        for link in re.findall(r"\]\(((?!http)[^)#]+)", text):
             assert (folder / link).exists(), link
     import typer
 

@@ -120,6 +120,18 @@ def test_the_verdict_speaks_of_map_clean_and_attacked(runs):
     assert re.match(r"lfm against none: better on mAP and worst-case mAP at 5/255 .*5 seeds", verdict_lines(study)[0])
 
 
+def test_an_attack_that_leaves_nothing_compares_nothing(tmp_path, runs):
+    assert not any("cannot tell methods apart" in line for line in verdict_lines(aggregate(runs)))
+    floored = make_study(tmp_path, {"none": 0.001, "lfm": 0.001})
+    for run in floored:
+        for name in ("worst.mAP@5/255",):
+            run.suites["attack_query"].metrics[name] = 0.004 + 1e-5 * run.seed + 2e-5 * (run.method == "lfm")
+    lines = verdict_lines(aggregate(floored))
+    assert lines[-1].startswith("Worst-case mAP at 5/255 is 0.4 % or less for every method")
+    # the same tiny difference with every seed is no claim
+    assert not re.search(r"better|worse ", lines[0].replace("worst-case", ""))
+
+
 def test_only_counted_shares_have_a_range_over_test_queries(runs):
     assert sampling(runs[0], Metric("clean", "rank1")) is not None
     assert sampling(runs[0], Metric("attack_query", "fna.rank1@5/255")) is not None

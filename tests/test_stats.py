@@ -155,6 +155,11 @@ def test_words():
     assert "+2.80 points" in verdict("accuracy", "lfm", "none", better).sentence
     unsure = paired_difference([0.6, 0.4, 0.55, 0.45, 0.5], base)
     assert verdict("accuracy", "lfm", "none", unsure).outcome == "no difference shown"
+    steady = paired_difference([0.50041, 0.50042, 0.50041, 0.5004, 0.50041], base)  # far from zero, yet unseen
+    assert steady.interval.low > 0
+    assert verdict("accuracy", "lfm", "none", steady).outcome == "no difference shown"
+    shown = paired_difference([0.50061, 0.50062, 0.50061, 0.5006, 0.50061], base)
+    assert verdict("accuracy", "lfm", "none", shown).outcome == "better"
     few = verdict("accuracy", "lfm", "none", paired_difference([0.9] * 4, [0.1] * 4))
     assert few.outcome == "not enough seeds"
     assert "no claim" in few.sentence

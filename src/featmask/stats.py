@@ -19,6 +19,8 @@ from .errors import FeatmaskError
 
 #: Fewer training seeds support no claim: with five, a sign-flip test cannot go below p = 1/16.
 ENOUGH_SEEDS = 5
+#: Percentage points that a table with one digit shows as a difference.
+SHOWN = 0.05
 #: Up to so many pairs every sign flip is tried; beyond that a sample of them.
 EXACT_PAIRS = 16
 FLIPS = 20_000
@@ -182,8 +184,10 @@ def verdict(
     """Say what the paired difference over seeds allows to say, and no more.
 
     The rule: below five seeds no claim. From five seeds up, better or worse if the t interval of the paired difference
-    leaves out zero, else no difference shown. It is a statement about training seeds on this test set; taken alone it
-    errs in 5 % of the cases where there is no difference, so many verdicts need ``benjamini_hochberg`` beside them.
+    leaves out zero and the difference is one that tables show (``SHOWN`` points or more: where a model is broken every
+    time, thousandths of a point are steady and mean nothing), else no difference shown. It is a statement about
+    training seeds on this test set; taken alone it errs in 5 % of the cases where there is no difference, so many
+    verdicts need ``benjamini_hochberg`` beside them.
 
     Args:
         metric: for the sentence.
@@ -203,7 +207,7 @@ def verdict(
             f"{method} against {baseline}: {size}, but {seeds} no claim ({ENOUGH_SEEDS} do).",
         )
     interval = f"{size}, 95 % interval {low:+.2f} to {high:+.2f} over {paired.n} seeds"
-    if low <= 0 <= high:
+    if low <= 0 <= high or (unit == 100.0 and abs(mean) < SHOWN):
         return Verdict("no difference shown", f"{method} against {baseline}: no difference shown ({interval}).")
     better = (mean > 0) != lower_is_better
     outcome: Outcome = "better" if better else "worse"

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..results import Suite
-from ..stats import ENOUGH_SEEDS
+from ..stats import ENOUGH_SEEDS, SHOWN
 from . import retrieval
 from .tables import Study
 
@@ -38,7 +38,8 @@ def statements(study: Study) -> list[str]:
     ]
     if study.challengers:
         found.append(
-            f"A verdict needs {ENOUGH_SEEDS} seeds and a 95 % interval of the paired difference that leaves out zero. "
+            f"A verdict needs {ENOUGH_SEEDS} seeds and a 95 % interval of the paired difference that leaves out zero, "
+            f"and, of shares, a difference of {SHOWN} points or more. "
             f"The sign-flip test, which assumes least, cannot go below p = {2.0 ** (1 - n):.2g} with {n} "
             f"seed{'s' if n > 1 else ''}."
         )

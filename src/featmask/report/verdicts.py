@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from ..stats import ENOUGH_SEEDS
-from .metric import Metric, main_budget, signed
+from .metric import Metric, main_budget, show, signed
 from .tables import Cell, Study
 
 #: The method that this package is about: where it was run, the first sentence is about it.
 SUBJECT = "lfm"
+#: Where not even so much is left of any method, an attack is too strong to compare them.
+FLOOR = 0.02
 #: More methods of the same outcome are counted, not named: the tables have them.
 NAMED = 5
 
@@ -36,7 +38,19 @@ def verdict_lines(study: Study) -> list[str]:
     rest = [m for m in study.challengers if m not in first]
     lines = [line for method in first for line in _subject(study, method, metrics)]
     lines += [line for metric in metrics if rest and (line := _overview(study, metric, rest))]
+    lines += [line for metric in metrics if (line := _floor(study, metric))]
     return lines or ["No figure was measured on common seeds: nothing can be compared."]
+
+
+def _floor(study: Study, metric: Metric) -> str:
+    """Where an attack leaves nothing of any method, that it cannot tell them apart."""
+    means = [cell.interval.mean for method in study.methods if (cell := study.cells.get((method, metric)))]
+    if metric.eps is None or metric.scale == 1 or not means or max(means) >= FLOOR:
+        return ""
+    return (
+        f"{metric.words[:1].upper()}{metric.words[1:]} is {show(metric, max(means))} % or less for every method: "
+        "nothing survives an attack of that size, so that it cannot tell methods apart."
+    )
 
 
 def _subject(study: Study, method: str, metrics: Sequence[Metric]) -> list[str]:

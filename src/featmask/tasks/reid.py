@@ -16,6 +16,7 @@ from ..evaluation import Evaluation
 from ..models import Embedder, Normalized, build_embedder, pretrained_statistics
 from ..modes import evaluating
 from ..recipe import AnyRecipe, Place, ReidRecipe
+from ..report.metric import attack_title
 from ..training import Lesson
 from .identities import lesson
 from .ranked import ranked_lists, save_lists, typical_query
@@ -87,9 +88,11 @@ class Reid:
             query = query or typical_query(searches)
             lists += ranked_lists(searches, [query], attacks, title=title)[0]
         save_lists(searches, lists, path)
-        return f"A typical query (of median average precision for {next(iter(models))}) and what each model finds" + (
-            f", before and after {attacks[0].name.replace('@', ' at ')} on the query" if attacks else ""
-        )
+        caption = f"A typical query (of median average precision for {next(iter(models))}) and what each model finds"
+        for attack in attacks:
+            kind, _, size = attack.name.partition("@")
+            caption += f", before and after {attack_title(kind)} at {size} on the query"
+        return caption
 
     def measure(
         self, recipe: AnyRecipe, model: Normalized, device: str, limit: int | None = None
