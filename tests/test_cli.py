@@ -168,7 +168,7 @@ def test_a_full_disk_is_an_error_with_nothing_half_written(study, tmp_path):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
-@pytest.mark.parametrize("kind", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("kind", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGKILL])
 def test_a_run_that_is_stopped_goes_on_and_ends_where_it_would_have(study, tmp_path, kind):
     _, recipe, _ = study
     arguments = ["train", str(recipe), "--method", "lfm", "--device", "cpu", "--set", "train.epochs=12"]
