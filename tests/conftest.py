@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +71,41 @@ evaluate: {eps: [8/255], steps: 3, attack_samples: 60}
 """
     )
     return path
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    """An empty cache of rendered sets, a module's own."""
+    folder = tmp_path_factory.mktemp("cache")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEATMASK_CACHE", str(folder))
+        yield folder
+
+
+class Killed(Exception):
+    """What a kill looks like from inside."""
+
+
+@pytest.fixture
+def killed_after_two_epochs():
+    """A block whose training must be ended by a kill when its third epoch begins."""
+    from featmask import training
+
+    epoch = training._Learner.epoch
+
+    def killing(self, number, title):
+        if number == 2:
+            raise Killed
+        return epoch(self, number, title)
+
+    @contextmanager
+    def block():
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(training._Learner, "epoch", killing)
+            with pytest.raises(Killed):
+                yield
+
+    return block
 
 
 @pytest.fixture

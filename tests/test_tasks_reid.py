@@ -48,11 +48,7 @@ RAW = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEATMASK_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def recipe_of(*changes: str):
@@ -60,7 +56,7 @@ def recipe_of(*changes: str):
 
 
 @pytest.fixture(scope="module")
-def task(_cache):
+def task(cache):
     return open_task(recipe_of())
 
 

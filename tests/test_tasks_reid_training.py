@@ -46,11 +46,7 @@ ONE_STEP = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _cache(tmp_path_factory):
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEATMASK_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+pytestmark = pytest.mark.usefixtures("cache")
 
 
 def recipe_of(*changes: str):
@@ -58,7 +54,7 @@ def recipe_of(*changes: str):
 
 
 @pytest.fixture(scope="module")
-def task(_cache):
+def task(cache):
     found = open_task(recipe_of())
     assert len(found.splits.train) == 16
     return found
@@ -90,10 +86,6 @@ def moved(task, folder, *changes: str) -> dict[str, torch.Tensor]:
     return {name: (p - before[name]).detach() for name, p in trained.named_parameters()}
 
 
-class Killed(Exception):
-    pass
-
-
 @pytest.mark.parametrize(
     ("method", "changes"),
     [
@@ -102,20 +94,13 @@ class Killed(Exception):
         ("goat", ("augment={flip: 0.5, pad: 4, erasing: 0.5}", "train.select=best")),
     ],
 )  # fmt: skip
-def test_a_killed_run_ends_bit_for_bit_like_an_uninterrupted_one(task, tmp_path, monkeypatch, method, changes):
+def test_a_killed_run_ends_bit_for_bit_like_an_uninterrupted_one(
+    task, tmp_path, killed_after_two_epochs, method, changes
+):
     changes = ("train.epochs=3", *changes)
     whole, taught = fit(task, tmp_path / "whole", *changes, method=method)
-    epoch = training._Learner.epoch
-
-    def killing(self, number, title):
-        if number == 2:
-            raise Killed
-        return epoch(self, number, title)
-
-    monkeypatch.setattr(training._Learner, "epoch", killing)
-    with pytest.raises(Killed):
+    with killed_after_two_epochs():
         fit(task, tmp_path / "killed", *changes, method=method)
-    monkeypatch.undo()
     resumed, again = fit(task, tmp_path / "killed", *changes, method=method)
     assert same(state(whole), state(resumed))
     assert same(state(taught), state(again))
@@ -222,6 +207,10 @@ def test_what_a_method_sets_is_its_own(task, tmp_path):
         assert meta["run"]["set"] == recipe.methods[name].set
     assert not same(runs["none"], runs["erasing"])
     assert not same(runs["none"], runs["goat"])
+
+
+class Killed(Exception):
+    pass
 
 
 def test_a_seeds_first_weights_are_every_methods(task, tmp_path, monkeypatch):

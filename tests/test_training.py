@@ -37,28 +37,15 @@ def same(first: torch.nn.Module, second: torch.nn.Module) -> bool:
     return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
 
-class Killed(Exception):
-    pass
-
-
 @pytest.mark.parametrize(
     "extra", [(), ("train.ema=0.9", "train.select=best", "train.optimizer=adamw", "train.lr=0.01")]
 )
-def test_a_killed_run_ends_bit_for_bit_like_an_uninterrupted_one(recipe_file, digits, tmp_path, monkeypatch, extra):
+def test_a_killed_run_ends_bit_for_bit_like_an_uninterrupted_one(
+    recipe_file, digits, tmp_path, killed_after_two_epochs, extra
+):
     whole = train(recipe_file, digits, tmp_path / "whole", *extra)
-    from featmask import training
-
-    epoch = training._Learner.epoch
-
-    def killing(self, number, title):
-        if number == 2:
-            raise Killed
-        return epoch(self, number, title)
-
-    monkeypatch.setattr(training._Learner, "epoch", killing)
-    with pytest.raises(Killed):
+    with killed_after_two_epochs():
         train(recipe_file, digits, tmp_path / "killed", *extra)
-    monkeypatch.undo()
     resumed = train(recipe_file, digits, tmp_path / "killed", *extra)
     assert same(whole, resumed)
     logs = [read_lines(tmp_path / name / "train.jsonl") for name in ("whole", "killed")]

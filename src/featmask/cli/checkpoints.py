@@ -52,8 +52,6 @@ def evaluate(
 
     check_folder(save, "--save")
     asked = (["reranked"] if rerank else []) + (["cross"] if cross else [])
-    if asked or ap is not None:
-        _check_reid(checkpoint, "--rerank, --ap and --cross are of re-identification")
     changes = list(set_ or [])
     if ap is not None:
         changes.append(f"evaluate.average_precision={json.dumps(ap)}")
@@ -62,7 +60,8 @@ def evaluate(
     if suite or asked:
         chosen = list(dict.fromkeys([*(suite or ["clean"]), *asked]))
         changes.append(f"evaluate.suites={json.dumps(chosen)}")
-    model, settings, meta = _loaded(checkpoint, changes, data)
+    why = "--rerank, --ap and --cross are of re-identification" if asked or ap is not None else ""
+    model, settings, meta = _loaded(checkpoint, changes, data, reid=why)
     task = open_task(settings)
     if isinstance(task, Classification):
         task.check(meta, str(checkpoint))
@@ -144,13 +143,20 @@ def ranking(
         print(out)
 
 
-def _loaded(checkpoint: Path, changes: list[str], data: Path | None) -> tuple[Normalized, AnyRecipe, dict[str, Any]]:
-    """A checkpoint's model, its recipe as the command line changes it, and its header."""
+def _loaded(
+    checkpoint: Path, changes: list[str], data: Path | None, *, reid: str = ""
+) -> tuple[Normalized, AnyRecipe, dict[str, Any]]:
+    """A checkpoint's model, its recipe as the command line changes it, and its header.
+
+    ``reid`` says why it must be of re-identification; empty: it need not.
+    """
     from ..experiment import load_model
     from ..recipe import override, parse_recipe
 
     model, meta = load_model(checkpoint)
     trained = meta["recipe"]
+    if reid and trained.get("task") != "reid":
+        raise FeatmaskError(f"{checkpoint} is a classifier: {reid}")
     changed = override(trained, with_data(changes, data, trained["data"]["name"]))
     fixed = [key for key in (*trained, *changed) if key not in OPEN and changed.get(key) != trained.get(key)]
     if fixed:
@@ -164,18 +170,10 @@ def _loaded(checkpoint: Path, changes: list[str], data: Path | None) -> tuple[No
 def _reid(checkpoint: Path, changes: list[str], data: Path | None) -> tuple[Normalized, ReidRecipe]:
     from ..recipe import ReidRecipe
 
-    _check_reid(checkpoint, "this verb is for re-identification (see featmask evaluate --suite linf)")
-    model, settings, _ = _loaded(checkpoint, changes, data)
+    why = "this verb is for re-identification (see featmask evaluate --suite linf)"
+    model, settings, _ = _loaded(checkpoint, changes, data, reid=why)
     assert isinstance(settings, ReidRecipe)
     return model, settings
-
-
-def _check_reid(checkpoint: Path, why: str) -> None:
-    from ..models import read_checkpoint
-
-    _, header = read_checkpoint(checkpoint)
-    if header["recipe"].get("task") != "reid":
-        raise FeatmaskError(f"{checkpoint} is a classifier: {why}")
 
 
 def _places(roots: Sequence[Path]) -> dict[str, dict[str, str]]:

@@ -30,7 +30,7 @@ def lesson(recipe: ReidRecipe, splits: PeopleSplits, model: Normalized, seed: in
     """
     train, settings = splits.train.load(), recipe.train
     embedder = cast(Embedder, model.model)
-    loss = _loss(settings, splits.num_ids, cast(int, embedder.head.length))
+    loss = build_loss(settings.terms, num_ids=splits.num_ids, features=cast(int, embedder.head.length))
     order: Shuffle | PersonBatches = Shuffle(len(train), seed)
     if settings.persons:
         order = PersonBatches(train.labels, settings.persons, settings.images_per_person, seed)
@@ -47,10 +47,6 @@ def lesson(recipe: ReidRecipe, splits: PeopleSplits, model: Normalized, seed: in
 def lesson_scale(settings: ReidTrain) -> Callable[[str], float]:
     """Share of the learning rate by a parameter's name: the backbone's may learn more slowly than the head."""
     return lambda name: settings.backbone_rate if name.startswith("model.backbone.") else 1.0
-
-
-def _loss(settings: ReidTrain, num_ids: int, features: int) -> RetrievalLoss:
-    return build_loss(settings.terms, num_ids=num_ids, features=features)
 
 
 class Objective(nn.Module):

@@ -98,8 +98,8 @@ def find_query(side: Side, name: str) -> int:
     Raises:
         FeatmaskError: none or several; the nearest names are given.
     """
-    place = Path(name).expanduser()
-    whole = [row for row, path in enumerate(side.paths) if path == place or path.resolve() == place.resolve()]
+    place = Path(name).expanduser().resolve()
+    whole = [row for row, path in enumerate(side.paths) if path.resolve() == place]
     rows = whole or [row for row, path in enumerate(side.paths) if name in (path.name, path.stem)]
     if len(rows) == 1:
         return rows[0]

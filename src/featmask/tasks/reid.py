@@ -16,10 +16,8 @@ from ..evaluation import Evaluation
 from ..models import Embedder, Normalized, build_embedder, pretrained_statistics
 from ..modes import evaluating
 from ..recipe import AnyRecipe, Place, ReidRecipe
-from ..report.metric import attack_title
 from ..training import Lesson
 from .identities import lesson
-from .ranked import ranked_lists, save_lists, typical_query
 from .searches import Searches, attacks_of
 
 
@@ -77,6 +75,10 @@ class Reid:
 
     def rankings(self, recipe: AnyRecipe, models: Mapping[str, Normalized], path: Path, device: str) -> str:
         """A typical query before and after the recipe's first attack, a model below the other."""
+        # a report's modules load SciPy, which training and scoring can do without
+        from ..report.metric import attack_title
+        from .ranked import ranked_lists, save_lists, typical_query
+
         assert isinstance(recipe, ReidRecipe)
         attacked = any(suite.startswith("attack_") for suite in recipe.evaluate.suites)
         kinds = [kind for kind in recipe.evaluate.attacks if kind != "misranking"]  # it would have to be trained
