@@ -67,7 +67,7 @@ model: {name: resnet8}
 train: {epochs: 3, batch_size: 64, lr: 0.1, warmup_epochs: 1, tensorboard: false}
 methods: {none: , lfm: }
 seeds: 1
-evaluate: {eps: [8/255], steps: 3, attack_samples: 60}
+evaluate: {eps: [8/255], attacks: [fgsm, pgd], steps: 3, refine: 0, attack_samples: 60}
 """
     )
     return path

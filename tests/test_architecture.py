@@ -14,9 +14,9 @@ MODULES = sorted(SOURCE.rglob("*.py"))
 #: From the top down; a module may import what stands below it, or beside it in its own folder.
 ORDER = [
     "cli", "comparison", "masks", "experiment", "tasks", "terminal", "report", "stats", "evaluation", "training",
-    "sampling", "defences", "checkpointing", "optim", "runlog", "recipe", "losses", "attacks", "retrieval", "data",
-    "models", "metrics", "environment", "devices", "progress", "insert", "family", "layers", "functional",
-    "masking", "grey", "results", "files", "modes", "errors",
+    "adversarial", "sampling", "defences", "checkpointing", "optim", "runlog", "recipe", "losses", "attacks",
+    "retrieval", "data", "models", "metrics", "environment", "devices", "progress", "insert", "family", "layers",
+    "functional", "masking", "grey", "results", "files", "modes", "sizes", "errors",
 ]  # fmt: skip
 
 

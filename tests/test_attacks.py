@@ -1,126 +1,259 @@
-"""Attacks against closed forms (linear models), against foolbox, and against each other."""
+"""Attacks on classifiers: closed forms of linear models, budgets, and what an attack must leave alone."""
 
 from __future__ import annotations
 
 from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
+from scipy import optimize
 from torch import nn
 
-from featmask.attacks import Attack, fgsm, pgd, run
+from featmask.attacks import Attack, Draws, run
 from featmask.errors import FeatmaskError
 
-EPS = 0.05
+NORMS = ("linf", "l2", "l1")
+DUAL = {"linf": 1, "l2": 2, "l1": np.inf}
+KINDS = ("fgsm", "pgd", "mifgsm", "apgd")
+EPS = {"linf": Fraction(1, 20), "l2": Fraction(1, 2), "l1": Fraction(3)}
 
 
 class Linear(nn.Module):
-    """Two classes, logits +-(w.x - b)/2: the margin falls by exactly eps * |w|_1 under the best L-infinity attack."""
+    """Logits W (x - 0.5) + b."""
 
-    def __init__(self, pixels: int) -> None:
+    def __init__(self, classes: int, pixels: int) -> None:
         super().__init__()
-        self.w = nn.Parameter(torch.randn(pixels) / pixels)
+        self.w, self.b = nn.Parameter(torch.randn(classes, pixels)), nn.Parameter(torch.randn(classes) / 3)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        score = (x - 0.5).flatten(1) @ self.w
-        return torch.stack([-score, score], 1) / 2
+        return (x - 0.5).flatten(1) @ self.w.T + self.b
 
 
-@pytest.fixture
-def linear():
-    model = Linear(3 * 6 * 6)
-    # away from 0 and 1, so that the box does not bind and the closed form is exact
-    x = torch.rand(400, 3, 6, 6) * 0.8 + 0.1
-    y = (torch.rand(400) < 0.5).long()
-    return model, x, y
+def draws(count: int) -> Draws:
+    return Draws.of(0, range(count))
 
 
-def closed_form(model, x, y, eps):
-    margin = ((x - 0.5).flatten(1) @ model.w.detach()) * (2 * y - 1)
-    return margin - eps * model.w.detach().abs().sum() > 0
+def distance(model: Linear, x: torch.Tensor, y: torch.Tensor, norm: str) -> torch.Tensor:
+    """To the nearest decision boundary: min over other classes j of (z_y - z_j) / |w_y - w_j|_dual, in float64."""
+    w, z = model.w.detach().double(), model(x).detach().double()
+    found = []
+    for number, label in enumerate(y.tolist()):
+        others = [j for j in range(len(w)) if j != label]
+        sizes = [float(torch.linalg.vector_norm(w[label] - w[j], ord=DUAL[norm])) for j in others]
+        found.append(min(float(z[number, label] - z[number, j]) / size for j, size in zip(others, sizes, strict=True)))
+    return torch.tensor(found)
 
 
-@pytest.mark.parametrize("attack", [Attack("fgsm", Fraction(1, 20)), Attack("pgd", Fraction(1, 20), steps=10)])
-def test_linear_models_have_a_closed_form(linear, attack):
-    model, x, y = linear
-    for eps in (Fraction(0), Fraction(1, 200), Fraction(1, 20)):
-        sized = Attack(attack.kind, eps, steps=attack.steps)
-        right = model(run(sized, model, x, y, torch.Generator().manual_seed(0))).argmax(1) == y
-        expected = closed_form(model, x, y, float(eps))
-        # samples within rounding of the boundary may fall either way
-        assert (right != expected).sum() <= 1
-        assert expected.sum() > 0 or eps > 0.01
+def sizes(model, x, y, norm):
+    """Images whose nearest boundary is so near that the box does not bind, and their distances."""
+    radius = distance(model, x, y, norm)
+    # nor so near that float32 rounds the logits across it
+    inside = (radius > 0.002) & (radius < {"linf": 0.09, "l2": 0.2, "l1": 0.25}[norm])
+    assert inside.sum() > 15
+    return x[inside], y[inside], radius[inside].float()
 
 
-def small_network():
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("norm", NORMS)
+@pytest.mark.parametrize("targets", [0, 3])
+def test_two_classes_are_broken_just_beyond_their_distance_and_never_within(kind, norm, targets):
+    model = Linear(2, 48)
+    x = torch.rand(90, 3, 4, 4) * 0.4 + 0.3
+    y = model(x).argmax(1)
+    x, y, radius = sizes(model, x, y, norm)
+    for loss in ("ce", "margin"):
+        attack = Attack(kind, EPS[norm], norm, 30, float(EPS[norm]) / 4, loss=loss, targets=targets)
+        # a single step along a constant gradient is exact; the others come near
+        beyond = {"fgsm": 1.0005, "pgd": 1.02, "mifgsm": 1.02, "apgd": 1.02}[kind]
+        broken = run(attack, model, x, y, draws(len(y)), beyond * radius)
+        assert (model(broken).argmax(1) != y).all()
+        within = run(attack, model, x, y, draws(len(y)), 0.9995 * radius)
+        assert (model(within).argmax(1) == y).all()
+
+
+@pytest.mark.parametrize("kind", ["pgd", "apgd", "mifgsm"])
+@pytest.mark.parametrize("norm", NORMS)
+def test_towards_every_class_the_nearest_boundary_of_several_is_found(kind, norm):
+    model = Linear(5, 48)
+    x = torch.rand(90, 3, 4, 4) * 0.4 + 0.3
+    y = model(x).argmax(1)
+    x, y, radius = sizes(model, x, y, norm)
+    attack = Attack(kind, EPS[norm], norm, 30, float(EPS[norm]) / 4, loss="margin", targets=4)
+    assert (model(run(attack, model, x, y, draws(len(y)), 1.02 * radius)).argmax(1) != y).all()
+    assert (model(run(attack, model, x, y, draws(len(y)), 0.9995 * radius)).argmax(1) == y).all()
+
+
+def steepest_score(w, x, eps, norm):
+    """The largest w.(x' - x) within ball and box: a linear programme for L1, the root of the multiplier for L2."""
+    up, down = np.where(w > 0, 1 - x, 0), np.where(w < 0, x, 0)
+    room = up + down
+    if norm == "linf":
+        return float((np.abs(w) * np.minimum(room, eps)).sum())
+    if norm == "l1":
+        return -optimize.linprog(-np.abs(w), A_ub=np.ones((1, len(w))), b_ub=[eps], bounds=[(0, c) for c in room]).fun
+
+    def change(scale):
+        return np.minimum(scale * np.abs(w), room)
+
+    if np.linalg.norm(room) <= eps:
+        return float(np.abs(w) @ room)
+    scale = optimize.brentq(lambda s: np.linalg.norm(change(s)) - eps, 0, 1e9, xtol=1e-14)
+    return float(np.abs(w) @ change(scale))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("norm", NORMS)
+def test_where_the_box_binds_the_best_image_is_still_found(kind, norm):
+    """A linear score's climb within ball and box, with most pixels at or near 0 and 1."""
+    model = Linear(2, 12)
+    x = (torch.rand(30, 1, 3, 4) * 2 - 0.5).clamp(0, 1)
+    y = model(x).argmax(1)
+    model.b.data[0] += 100  # out of reach: nothing is broken, and every step is made
+    y[:] = 0
+    eps = {"linf": 0.4, "l2": 0.9, "l1": 2.0}[norm]
+    found = run(Attack(kind, Fraction(eps), norm, steps=60, step_size=eps / 10), model, x, y, draws(30))
+    w = (model.w[1] - model.w[0]).detach().double().numpy()
+    for number in range(30):
+        clean = x[number].flatten().double().numpy()
+        climbed = float((found[number] - x[number]).flatten().double().numpy() @ w)
+        best = steepest_score(w, clean, eps, norm)
+        assert climbed <= best * (1 + 1e-5)
+        assert climbed >= best * {"fgsm": 0.9999, "apgd": 0.97}.get(kind, 0.98)
+
+
+def small_network(classes: int = 5) -> nn.Sequential:
     torch.manual_seed(0)
     return nn.Sequential(
-        nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, 5)
+        nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 3, 2), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 16, classes)
     ).eval()
 
 
-def test_budget_and_box_hold_to_the_last_bit():
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("norm", NORMS)
+def test_budget_and_box_hold_and_no_budget_changes_nothing(kind, norm):
     model = small_network()
-    x, y = torch.rand(64, 1, 12, 12), torch.randint(5, (64,))
-    for adversarial in (fgsm(model, x, y, eps=EPS), pgd(model, x, y, eps=EPS, steps=7, restarts=2)):
-        assert (adversarial - x).abs().max() <= EPS + 1e-6
-        assert adversarial.min() >= 0
-        assert adversarial.max() <= 1
+    x = (torch.rand(48, 1, 12, 12) * 1.4 - 0.2).clamp(0, 1)
+    y = model(x).argmax(1)
+    attack = Attack(kind, EPS[norm], norm, steps=7, restarts=2, loss="margin", targets=2, step_size=float(EPS[norm]))
+    for labels in (y, torch.randint(5, (48,))):
+        adversarial = attack.run(model, x, labels, draws(48))
+        attack.check(adversarial, x)
+    adversarial = attack.run(model, x, y, draws(48))
+    assert (adversarial - x).abs().max() > float(EPS[norm]) / 10
+    assert torch.equal(run(attack, model, x, y, draws(48), torch.zeros(48)), x)
+    assert torch.equal(run(Attack(kind, Fraction(0), norm), model, x, y, draws(48)), x)
 
 
-def test_pgd_is_at_least_as_strong_as_fgsm_and_grows_with_steps_and_restarts():
+@pytest.mark.parametrize("kind", ["pgd", "mifgsm", "apgd"])
+def test_more_steps_and_restarts_break_more(kind):
     model = small_network()
-    x = torch.rand(300, 1, 12, 12)
+    x = torch.rand(150, 1, 12, 12)
     y = model(x).argmax(1)
 
-    def robust(adversarial):
-        return int((model(adversarial).argmax(1) == y).sum())
+    def robust(attack):
+        return int((model(run(attack, model, x, y, draws(150))).argmax(1) == y).sum())
 
-    one = robust(fgsm(model, x, y, eps=0.03))
-    few = robust(pgd(model, x, y, eps=0.03, steps=3, generator=torch.Generator().manual_seed(0)))
-    many = robust(pgd(model, x, y, eps=0.03, steps=30, restarts=3, generator=torch.Generator().manual_seed(0)))
-    assert many <= few
-    assert many <= one
-    assert 0 < many < len(x)
+    one = robust(Attack("fgsm", Fraction(3, 100)))
+    few = robust(Attack(kind, Fraction(3, 100), steps=3))
+    many = robust(Attack(kind, Fraction(3, 100), steps=20, restarts=2))
+    assert 0 < many <= few
+    assert many < one < 150
 
 
-def test_parameters_get_no_gradient_and_the_input_is_not_touched():
+def test_targeted_attacks_reach_their_target():
+    """At a generous radius most samples end at their likeliest other class; some meet another on the way."""
     model = small_network()
+    x = torch.rand(100, 1, 12, 12)
+    logits = model(x)
+    y, second = logits.topk(2).indices.unbind(1)
+    for norm in NORMS:
+        for kind, loss in (("pgd", "ce"), ("apgd", "margin"), ("apgd", "dlr"), ("mifgsm", "margin")):
+            attack = Attack(kind, 4 * EPS[norm], norm, steps=20, loss=loss, targets=1)
+            reached = model(run(attack, model, x, y, draws(100))).argmax(1)
+            assert (reached == second).double().mean() > 0.9
+
+
+def test_nothing_is_touched():
+    model = small_network().train()
     x, y = torch.rand(8, 1, 12, 12), torch.zeros(8, dtype=torch.long)
-    before = x.clone()
-    pgd(model, x, y, eps=EPS, steps=2)
+    before, labels = x.clone(), y.clone()
+    for kind in KINDS:
+        run(Attack(kind, Fraction(1, 20), steps=2, targets=1), model, x, y, draws(8))
     assert torch.equal(x, before)
+    assert torch.equal(y, labels)
     assert all(parameter.grad is None for parameter in model.parameters())
+    assert all(module.training for module in model.modules())
+    with torch.inference_mode():
+        found = run(Attack("pgd", Fraction(1, 20), steps=2), model, x, y, draws(8))
+    assert not found.is_inference()
 
 
-def test_pgd_repeats_from_its_generator():
-    model = small_network()
-    x, y = torch.rand(8, 1, 12, 12), torch.zeros(8, dtype=torch.long)
-    first, second = (pgd(model, x, y, eps=EPS, steps=2, generator=torch.Generator().manual_seed(3)) for _ in range(2))
-    assert torch.equal(first, second)
-
-
-def test_parity_with_foolbox():
-    """Same budget, same step: within two samples of 200 of foolbox's survivors (their random starts differ)."""
-    foolbox = pytest.importorskip("foolbox")
-    model = small_network()
-    x = torch.rand(200, 1, 12, 12)
-    y = model(x).argmax(1)
-    theirs = foolbox.PyTorchModel(model, bounds=(0, 1), device="cpu")
-    for eps in (0.01, 0.03):
-        attack = foolbox.attacks.LinfPGD(abs_stepsize=eps / 4, steps=20, random_start=True)
-        _, _, broken = attack(theirs, x, y, epsilons=eps)
-        ours = model(pgd(model, x, y, eps=eps, steps=20, step_size=eps / 4)).argmax(1) == y
-        assert int(ours.sum()) <= int((~broken).sum()) + 2
-        _, _, broken = foolbox.attacks.LinfFastGradientAttack(random_start=False)(theirs, x, y, epsilons=eps)
-        ours = model(fgsm(model, x, y, eps=eps)).argmax(1) == y
-        assert abs(int(ours.sum()) - int((~broken).sum())) <= 1
-
-
-def test_names_and_errors():
+def test_names_records_and_fewest_classes():
     assert Attack("pgd", Fraction(2, 255)).name == "pgd@2/255"
     assert Attack("fgsm", Fraction(1, 510)).name == "fgsm@0.5/255"
-    with pytest.raises(FeatmaskError, match="8/255"):
-        Attack("pgd", Fraction(8))
-    with pytest.raises(FeatmaskError, match="1 or more"):
-        Attack("pgd", Fraction(1, 255), steps=0)
+    attack = Attack("apgd", Fraction(1, 2), "l2", loss="dlr", targets=3)
+    assert attack.name == "apgd-dlr-t-l2@0.5"
+    assert attack.needs_classes == 4
+    assert Attack("apgd", Fraction(1, 2), loss="dlr").needs_classes == 3
+    assert Attack("pgd", Fraction(1, 2), targets=9).needs_classes == 1
+    assert attack.plain() == {
+        "name": "apgd-dlr-t-l2@0.5", "kind": "apgd", "eps": "1/2", "norm": "l2", "steps": 10, "restarts": 1,
+        "loss": "dlr", "targets": 3, "eot": 1,
+    }  # fmt: skip
+    assert (
+        Attack("mifgsm", Fraction(2, 255), step_size=0.01).plain().items()
+        >= {"step_size": 0.01, "momentum": 1.0}.items()
+    )
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"eps": Fraction(8)}, "8/255"),
+        ({"eps": Fraction(-1), "norm": "l2"}, "0 or more"),
+        ({"steps": 0}, "1 or more"),
+        ({"restarts": 0}, "1 or more"),
+        ({"eot": 0}, "1 or more"),
+        ({"step_size": 0.0}, "above 0"),
+        ({"targets": -1}, "number of classes"),
+        ({"momentum": -1.0}, "0 or more"),
+        ({"kind": "cw"}, "fgsm, pgd"),
+        ({"norm": "l0"}, "linf, l2, l1"),
+        ({"loss": "hinge"}, "ce, margin, dlr"),
+    ],
+)
+def test_attacks_that_make_no_sense_are_refused(keys, message):
+    with pytest.raises(FeatmaskError, match=message):
+        Attack(**{"kind": "pgd", "eps": Fraction(1, 255), **keys})
+
+
+def test_arrays_that_do_not_fit_are_refused():
+    model, x, y = small_network(), torch.rand(4, 1, 12, 12), torch.zeros(4, dtype=torch.long)
+    attack = Attack("pgd", Fraction(1, 255))
+    for pixels, labels, eps, message in (
+        (x[0], y, None, "expected pixels"),
+        (x, y[:3], None, "integer labels"),
+        (x, y.float(), None, "integer labels"),
+        (2 * x, y, None, "normalisation belongs"),
+        (x * torch.nan, y, None, "normalisation belongs"),
+        (x, y, torch.ones(3), "a radius"),
+        (x, y, -torch.ones(4), "a radius"),
+    ):
+        with pytest.raises(FeatmaskError, match=message):
+            run(attack, model, pixels, labels, draws(4), eps)
+    with pytest.raises(FeatmaskError, match="no gradient reaches"):
+        run(attack, lambda x: model(x.detach()), x, model(x).argmax(1), draws(4))
+    with pytest.raises(FeatmaskError, match=r"\(N, classes\)"):
+        run(attack, lambda x: x, x, y, draws(4))
+    for classes, targets in ((2, 0), (3, 1)):
+        network = small_network(classes)
+        with pytest.raises(FeatmaskError, match="classes"):
+            run(
+                Attack("apgd", Fraction(1, 255), loss="dlr", targets=targets),
+                network,
+                x,
+                network(x).argmax(1),
+                draws(4),
+            )
+    assert run(attack, model, x[:0], y[:0], draws(0)).shape == (0, 1, 12, 12)

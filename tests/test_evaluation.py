@@ -11,8 +11,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from featmask import LocalFeatureMasking, Normalized, attach
 from featmask.errors import FeatmaskError
-from featmask.evaluation import evaluate, linf_attacks
-from featmask.metrics import balanced_accuracy, calibration_error
+from featmask.evaluation import Options, evaluate
+from featmask.metrics import area_under_roc, balanced_accuracy, calibration_error
 
 
 class Table(nn.Module):
@@ -59,7 +59,8 @@ def test_balanced_accuracy_leaves_out_classes_that_do_not_occur():
 def test_outcomes_are_the_worst_case_and_agree_with_the_figures(data):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
-    result = evaluate(model, data, "linf", attacks=linf_attacks(["0/255", "8/255", "64/255"], steps=5))
+    options = Options(eps=("0/255", "8/255", "64/255"), attacks=("fgsm", "pgd"), steps=5, refine=0)
+    result = evaluate(model, data, "linf", options=options)
     samples, metrics = result.samples, result.suite.metrics
     # eps = 0 is the clean accuracy exactly
     assert samples["pgd@0/255"].tolist() == samples["clean"].tolist()
@@ -85,7 +86,8 @@ def test_eval_mode_reaches_every_submodule_and_is_put_back(data):
     model[1].eval()
     model[3].weight.requires_grad_(False)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    evaluate(model, data, "linf", attacks=linf_attacks(["4/255"], 2))  # refused if the mask were still on
+    options = Options(eps=("4/255",), steps=2, refine=0)
+    evaluate(model, data, "linf", options=options)  # refused if the mask were still on
     assert model.training
     assert not model[1].training
     assert model[0].weight.requires_grad
@@ -113,6 +115,8 @@ class Broken(Table):
         (Broken(), torch.rand(4, 1, 4, 4), [0, 1, 2, 0], "not finite"),
         (nn.Identity(), torch.rand(4, 1, 4, 4), [0, 1, 2, 0], "logits of shape"),
         (Table(), torch.rand(0, 1, 4, 4), [], "empty"),
+        (Table(), torch.randint(256, (4, 1, 4, 4), dtype=torch.uint8), [0, 1, 2, 0], "divide 8-bit pixels by 255"),
+        (Table(), torch.rand(4, 16), [0, 1, 2, 0], r"pixels \(N, C, H, W\)"),
     ],
 )
 def test_wrong_set_ups_are_refused(model, images, labels, message):
@@ -123,6 +127,32 @@ def test_wrong_set_ups_are_refused(model, images, labels, message):
 def test_unknown_suite(data):
     with pytest.raises(FeatmaskError, match="clean, linf"):
         evaluate(Table(), data, "everything")
+
+
+def test_labels_and_weights_of_a_wrong_kind_are_refused(data):
+    x = data.tensors[0]
+    with pytest.raises(FeatmaskError, match="one whole-numbered label"):
+        evaluate(Table(), TensorDataset(x, torch.rand(50)))
+    half = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).to(torch.bfloat16)
+    with pytest.raises(FeatmaskError, match=r"model.float\(\)"):
+        evaluate(half, data)
+    with pytest.raises(FeatmaskError, match="meta device"):
+        evaluate(nn.Sequential(nn.Flatten(), nn.Linear(16, 3, device="meta")), data)
+
+
+def test_brier_score_and_auroc_by_their_definitions(data):
+    x, y = data.tensors
+    far = TensorDataset(torch.full((20, 1, 4, 4), 0.5), torch.full((20,), 77))  # equal logits: as unsure as can be
+    result = evaluate(Table(), data, ood=far, ood_name="grey")
+    chances = (x.flatten(1)[:, :3] * 10).double().softmax(1)
+    right = torch.zeros(50, 3).double()
+    right[range(50), y] = 1
+    assert result.suite.metrics["brier"] == pytest.approx(((chances - right) ** 2).sum(1).mean().item())
+    assert result.suite.metrics["ood_auroc"] == 1
+    assert (result.suite.settings["ood"], result.suite.settings["ood_n"]) == ("grey", 20)
+    scores = np.array([0.3, 0.5, 0.5]), np.array([0.5, 0.2])
+    pairs = [(a > b) + 0.5 * (a == b) for a in scores[0] for b in scores[1]]
+    assert area_under_roc(*scores) == pytest.approx(np.mean(pairs))
 
 
 def test_normalisation_inside_equals_normalisation_outside():

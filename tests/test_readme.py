@@ -18,8 +18,10 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 GUIDE = (ROOT / "docs" / "reid.md").read_text()
+ROBUSTNESS = (ROOT / "docs" / "robustness.md").read_text()
 COMMANDS: list[str] = re.findall(
-    r"featmask (?:compare|train|evaluate|masks|points|attack|ranking|data) [^`\n#]*", README + GUIDE
+    r"featmask (?:compare|train|evaluate|doctor|report|masks|points|attack|ranking|data) [^`\n#]*",
+    README + GUIDE + ROBUSTNESS,
 )
 
 
@@ -50,12 +52,25 @@ def test_the_recipe_in_it_is_valid():
     assert guide.under("erasing").augment.erasing == 0.5
 
 
+def test_the_suite_and_the_methods_of_the_guide_to_robustness_are_valid(tmp_path):
+    from featmask.evaluation.own import read_plan
+
+    suite, methods = re.findall(r"```yaml\n(.*?)```", ROBUSTNESS, flags=re.DOTALL)
+    (tmp_path / "mine.yaml").write_text(suite)
+    assert len(read_plan(tmp_path / "mine.yaml").attacks) == 6
+    smoke = yaml.safe_load((ROOT / "recipes" / "smoke.yaml").read_text())
+    recipe = parse_recipe(smoke | yaml.safe_load(methods), "robustness.md")
+    assert recipe.under("lfm_trades").train.adversarial.beta == 6
+
+
 def test_files_and_options_that_it_names_exist():
     assert len(COMMANDS) >= 6
-    named = re.findall(r"(?:recipes/)?(\w+\.yaml)`? \|", README) + re.findall(r"recipes/(\w+\.yaml)", README + GUIDE)
+    named = re.findall(r"(?:recipes/)?(\w+\.yaml)`? \|", README) + re.findall(
+        r"recipes/(\w+\.yaml)", README + GUIDE + ROBUSTNESS
+    )
     for name in set(named):
         assert (ROOT / "recipes" / name).is_file(), name
-    for text, folder in ((README, ROOT), (GUIDE, ROOT / "docs")):
+    for text, folder in ((README, ROOT), (GUIDE, ROOT / "docs"), (ROBUSTNESS, ROOT / "docs")):
         for link in re.findall(r"\]\(((?!http)[^)#]+)", text):
             assert (folder / link).exists(), link
     import typer

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from .data import load_people as load_people
     from .errors import FeatmaskError as FeatmaskError
     from .errors import FeatmaskWarning as FeatmaskWarning
+    from .evaluation import Options as Options
     from .evaluation import evaluate as evaluate
+    from .evaluation.doctor import examine as examine
     from .family import FAMILY as FAMILY
     from .family import build_layer as build_layer
     from .family import dropped_fraction as dropped_fraction
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
     from .models import Normalized as Normalized
     from .models import build_embedder as build_embedder
     from .models import build_model as build_model
+    from .models import read_model as read_model
+    from .models import wrap as wrap
 
 __version__ = "0.1.0"
 
@@ -50,8 +54,12 @@ _HOME = {
     "Normalized": "models",
     "build_embedder": "models",
     "build_model": "models",
+    "read_model": "models",
+    "wrap": "models",
     "load_people": "data",
+    "Options": "evaluation",
     "evaluate": "evaluation",
+    "examine": "evaluation.doctor",
     "compare": "comparison",
 }
 

@@ -127,7 +127,7 @@ def measure_run(recipe: AnyRecipe, folder: Path, task: Task, device: str = "auto
     """Evaluate a trained run's checkpoint as the recipe says; ``run.json`` comes last and means: finished."""
     (folder / FINISHED).unlink(missing_ok=True)
     model, meta = load_model(folder / CHECKPOINT)
-    for evaluation in task.measure(recipe.under(meta["run"]["method"]), model, device):
+    for evaluation in task.measure(recipe.under(meta["run"]["method"]), model, device, folder=folder):
         evaluation.save(folder)
     write_json(folder / FINISHED, {**meta["run"], "evaluate": recipe.plain()["evaluate"]})
 

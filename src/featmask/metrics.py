@@ -30,3 +30,17 @@ def calibration_error(confidence: Floats, right: npt.NDArray[np.bool_], bins: in
         abs(right[index == b].mean() - confidence[index == b].mean()) * (index == b).mean() for b in np.unique(index)
     ]
     return float(np.sum(gaps))
+
+
+def area_under_roc(inside: Floats, outside: Floats) -> float:
+    """Chance that a sample of the data has a higher score than one of other data; ties count half.
+
+    Args:
+        inside: scores of the data (their confidence, for example), one or more.
+        outside: scores of other data, one or more.
+
+    Source: Hendrycks and Gimpel 2017, with max-softmax as the score; the Mann-Whitney statistic.
+    """
+    ordered = np.sort(outside)
+    below, upto = np.searchsorted(ordered, inside, "left"), np.searchsorted(ordered, inside, "right")
+    return float((below + upto).sum(dtype=np.float64) / (2 * len(inside) * len(outside)))

@@ -13,7 +13,7 @@ from torch.utils.data import Sampler
 
 from .errors import FeatmaskError
 
-__all__ = ["PersonBatches", "Shuffle"]
+__all__ = ["PersonBatches", "Replays", "Shuffle"]
 
 
 class Shuffle(Sampler[int]):
@@ -35,6 +35,55 @@ class Shuffle(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         yield from np.random.default_rng([self.seed, self.epoch]).permutation(self.length).tolist()
+
+
+class Replays(Shuffle):
+    """A shuffle in which each batch comes several times in a row (Shafahi et al. 2019), from (seed, epoch) alone.
+
+    An epoch has as many batches as one of ``Shuffle``, up to a rounding to whole replays, and so costs the same; it
+    shows a part of the samples only, and the next epoch goes on with the part after it. About ``replays`` epochs make a
+    pass over all samples. As ever, a last batch that is not full is left out of a pass.
+
+    Processes of a distributed job get batches in turn; here each of them meets all replays of its own batches.
+
+    Args:
+        length: how many samples there are.
+        seed: of the permutations, one a pass.
+        batch_size: of the batches that are made of these samples in their order.
+        replays: how often a batch comes.
+
+    Raises:
+        FeatmaskError: fewer samples than a batch has.
+    """
+
+    def __init__(self, length: int, seed: int, batch_size: int, replays: int) -> None:
+        super().__init__(length, seed)
+        if length < batch_size:
+            raise FeatmaskError(
+                f"replays: expected at least one full batch of {batch_size}, got {length} samples; use smaller batches"
+            )
+        self.batch_size, self.replays = batch_size, replays
+        self.batches = length // batch_size
+        self.groups = max(1, round(self.batches / replays))
+
+    def __len__(self) -> int:
+        return self.groups * self.replays * self.batch_size
+
+    def __iter__(self) -> Iterator[int]:
+        first = self.epoch * self.groups
+        batches = [self._batch(number) for number in range(first, first + self.groups)]
+        processes = _processes()
+        for start in range(0, self.groups, processes):
+            for _ in range(self.replays):
+                for batch in batches[start : start + processes]:
+                    yield from batch
+
+    def _batch(self, number: int) -> list[int]:
+        """A batch by its number from the first pass on."""
+        number_of_pass, place = divmod(number, self.batches)
+        shuffled = np.random.default_rng([self.seed, number_of_pass]).permutation(self.length)
+        batch: list[int] = shuffled[place * self.batch_size : (place + 1) * self.batch_size].tolist()
+        return batch
 
 
 class PersonBatches(Sampler[list[int]]):
@@ -115,3 +164,9 @@ class _Deck:
             added = [card for card in fresh if card not in hand][: count - len(hand)]
             hand, self.left = hand + added, [card for card in fresh if card not in added]
         return hand
+
+
+def _processes() -> int:
+    """How many processes train together."""
+    distributed = torch.distributed
+    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from rich import box
 from rich.console import Console
@@ -20,6 +21,8 @@ from .results import Run, Suite
 
 #: A row of a ranking's table: suite, attack, size.
 _Row = tuple[str, str, str]
+#: Of a check's verdict: a sign and the word.
+SIGNS = {"ok": "✔ ok", "suspicious": "▲ suspicious", "failed": "✘ failed", "skipped": "– skipped"}
 #: From so many columns on, a table's columns stand two apart.
 ROOMY = 100
 
@@ -28,14 +31,19 @@ def print_suites(suites: Sequence[Suite]) -> None:
     """One line a figure, of rankings one a suite and attack, with what they are figures of and how it was scored."""
     console = _console()
     ranked = sorted((suite for suite in suites if is_retrieval(suite)), key=lambda suite: suite_place(suite.name))
+    corrupted = [suite for suite in suites if "corrupted" in suite.metrics]
     others = [suite for suite in suites if suite not in ranked]
     if others or not ranked:
         table = Table("suite", "figure", "value", "n")
         for suite in others:
             for name, value in suite.metrics.items():
+                if suite in corrupted and name not in ("clean", "corrupted"):
+                    continue  # of these there is a table of their own
                 cells = (suite.name, name, show(Metric(suite.name, name), value), f"{suite.n} {suite.split}")
                 table.add_row(*map(escape, cells))
         console.print(table)
+    for suite in corrupted:
+        console.print(_corruptions(suite))
     if ranked:
         console.print(_rankings(ranked))
         for suite in ranked:
@@ -44,6 +52,33 @@ def print_suites(suites: Sequence[Suite]) -> None:
         for warning in suite.warnings:
             _say(console, f"{suite.name}: {warning}")
     _footing(console, suites)
+
+
+def _corruptions(suite: Suite) -> Table:
+    """A row a corruption, a column a severity."""
+    kinds, severities = suite.settings["kinds"], suite.settings["severities"]
+    table = Table(f"{suite.name} (%)", *map(str, severities), "mean", box=box.SIMPLE)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for kind in kinds:
+        names = [*(f"{kind}:{severity}" for severity in severities), kind]
+        values = (show(Metric(suite.name, name), suite.metrics[name]) for name in names)
+        table.add_row(escape(kind.replace("_", " ")), *values)
+    return table
+
+
+def print_diagnosis(told: Mapping[str, Any]) -> None:
+    """A line a check, the advice where one is not ok, and the verdict."""
+    console = _console()
+    table = Table("", "check", "figure", box=box.SIMPLE)
+    for check in told["checks"]:
+        table.add_row(SIGNS.get(check["verdict"], "?"), escape(check["title"]), escape(check["figure"]))
+    console.print(table)
+    for check in told["checks"]:
+        if check["verdict"] in ("suspicious", "failed"):
+            _say(console, f"{check['verdict']}: {check['title']}: {check['why']}")
+    trust = "can be trusted as far as these checks go" if told["trusted"] else "can NOT be trusted"
+    _say(console, f"{told['verdict']}: a figure of this model's robustness {trust}.")
 
 
 def _rankings(suites: Sequence[Suite]) -> Table:

@@ -1,139 +1,109 @@
-"""Gradient attacks in the L-infinity ball around pixels in [0, 1].
+"""Gradient attacks on classifiers in a ball around pixels in [0, 1]: what all of them share, FGSM, PGD, MI-FGSM.
 
-FGSM: Goodfellow et al. 2015. PGD: Madry et al. 2018. Eps and steps are in pixel units, 8/255 for example.
+FGSM: Goodfellow et al. 2015. PGD: Madry et al. 2018. MI-FGSM: Dong et al. 2018. Eps and steps are in pixel units.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from fractions import Fraction
-from typing import Literal
-
 import torch
-from torch.nn import functional
 
-from ..errors import FeatmaskError
-from .ball import Norm, grey_levels, project, random_start, unit
+from .apgd import auto_pgd
+from .attack import Attack, Model
+from .ball import lengths, project, random_start, steepest
+from .draws import Noise
+from .objectives import likeliest_others
+from .passes import Ascent, Standing, look, predict, select
 
-Model = Callable[[torch.Tensor], torch.Tensor]
-
-
-@dataclass(frozen=True)
-class Attack:
-    """One attack with its budget.
-
-    Attributes:
-        kind: ``fgsm`` (one step from the image) or ``pgd`` (several from a random start, restarts kept apart).
-        eps: largest change of a pixel.
-        steps: gradient steps.
-        step_size: of one step; None: 2.5 * eps / steps, as Madry et al. choose it.
-        restarts: random starts; a sample counts as robust only if it survives all.
-    """
-
-    kind: Literal["fgsm", "pgd"]
-    eps: Fraction
-    steps: int = 1
-    step_size: float | None = None
-    restarts: int = 1
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.eps <= 1:
-            raise FeatmaskError(f"eps: expected pixels in [0, 1], for example 8/255; got {self.eps}")
-        if self.steps < 1 or self.restarts < 1:
-            raise FeatmaskError(f"steps and restarts must be 1 or more, got {self.steps} and {self.restarts}")
-
-    @property
-    def name(self) -> str:
-        """For tables: ``pgd@2/255``."""
-        return f"{self.kind}@{grey_levels(self.eps)}"
-
-    @property
-    def norm(self) -> Norm:
-        """Of one pixel."""
-        return "linf"
+#: Share of the pixels that move at least in a step of PGD in L1, as Tramer and Boneh 2019 choose it.
+_SPREAD = 0.01
+#: How many radii FGSM's step in L2 goes before it is brought back.
+_FAR = 1000
+_TINY = 1e-30
 
 
-def run(attack: Attack, model: Model, x: torch.Tensor, y: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    """Return adversarial pixels for ``x`` (N, C, H, W) in [0, 1] with labels ``y`` (N,)."""
-    eps = float(attack.eps)
-    if attack.kind == "fgsm":
-        return fgsm(model, x, y, eps=eps)
-    return pgd(
-        model, x, y, eps=eps, steps=attack.steps, step_size=attack.step_size, restarts=attack.restarts,
-        generator=generator,
-    )  # fmt: skip
-
-
-def fgsm(model: Model, x: torch.Tensor, y: torch.Tensor, *, eps: float) -> torch.Tensor:
-    """One step of size eps along the sign of the cross-entropy's gradient."""
-    return _step(x, x, _gradient(model, x, y), eps, eps)
-
-
-def pgd(
-    model: Model,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    *,
-    eps: float,
-    steps: int = 10,
-    step_size: float | None = None,
-    restarts: int = 1,
-    generator: torch.Generator | None = None,
+def ascend(
+    attack: Attack, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise, eps: torch.Tensor
 ) -> torch.Tensor:
-    """Projected gradient ascent on the cross-entropy.
+    """Every restart and target of an attack, on the samples that the ones before it left; see ``run``.
 
     Args:
-        model: pixels in [0, 1] -> logits; must be deterministic.
-        x: (N, C, H, W) in [0, 1].
-        y: (N,) labels.
-        eps: radius in pixels.
-        steps: steps a restart.
-        step_size: of one step in pixels; None: 2.5 * eps / steps.
-        restarts: random starts.
-        generator: of the starts, on the CPU: the same starts on every device.
-
-    Returns:
-        For each sample an image that is misclassified, if any step of any restart met one, else the last iterate.
-        Samples that are broken already are not attacked further.
+        attack: a kind that follows gradients.
+        model: pixels -> logits.
+        x: clean pixels.
+        y: labels.
+        draws: of the random starts.
+        eps: radii, (N, 1, 1, 1).
     """
-    step_size = 2.5 * eps / steps if step_size is None else step_size
-    best = x.clone()
-    alive = torch.arange(len(x), device=x.device)
-    for _ in range(restarts):
+    one = auto_pgd if attack.kind == "apgd" else follow
+    found, alive, targets = x.clone(), torch.arange(len(x), device=x.device), None
+    starts = attack.restarts if attack.kind in ("pgd", "apgd") else 1  # the others start at the image: nothing varies
+    if attack.kind in ("pgd", "apgd") or attack.targets:
+        # those that start at the image see with their first gradient who is wrong already
+        logits, right = predict(model, x, y, attack.eot)
+        alive = alive[right]
+        if attack.targets:
+            targets = likeliest_others(logits, y, attack.targets)
+    goals = [None] if targets is None else list(targets.unbind(1))
+    attempts = [goal for _ in range(starts) for goal in goals]
+    for number, goal in enumerate(attempts):
         if not len(alive):
             break
-        origin, labels = x[alive], y[alive]
-        now = random_start(origin, eps, "linf", generator)
-        for _ in range(steps):
-            gradient, right = _gradient_and_right(model, now, labels)
-            if not right.all():  # what is broken already leaves the batch: a step costs what it must
-                best[alive[~right]] = now[~right]
-                alive, now, origin, labels = alive[right], now[right], origin[right], labels[right]
-                gradient = gradient[right]
-            if not len(alive):
-                break
-            now = _step(now, origin, gradient, step_size, eps)
-        else:
-            best[alive] = now
-            with torch.no_grad():
-                alive = alive[model(now).argmax(1) == labels]
-    return best
+        own = Standing(
+            torch.arange(len(alive), device=x.device), select(x, alive), select(x, alive), y[alive],
+            None if goal is None else goal[alive], eps[alive],
+        )  # fmt: skip
+        images, broken = one(attack, model, own, draws.take(alive), number == len(attempts) - 1)
+        found[alive] = images
+        alive = alive[~broken]
+    return found
 
 
-def _step(now: torch.Tensor, origin: torch.Tensor, gradient: torch.Tensor, size: float, eps: float) -> torch.Tensor:
-    return project(now + size * unit(gradient, "linf"), origin, eps, "linf")
+def follow(attack: Attack, model: Model, own: Standing, draws: Noise, last: bool) -> Ascent:
+    """FGSM, PGD or MI-FGSM from one start.
+
+    Args:
+        attack: which.
+        model: pixels -> logits.
+        own: the samples, at their clean pixels.
+        draws: of the random start.
+        last: whether nothing follows: then nobody needs to know whom the last step broke.
+    """
+    found, broken = own.origin.clone(), torch.zeros(len(own.y), dtype=torch.bool, device=own.y.device)
+    if attack.kind == "pgd":
+        own.now = random_start(own.origin, own.eps, attack.norm, draws)
+    velocity: torch.Tensor | None = None
+    steps = 1 if attack.kind == "fgsm" else attack.steps
+    for _ in range(steps):
+        seen = look(model, own, attack.loss, attack.eot)
+        gradient = seen.gradient
+        if not bool(seen.right.all()):
+            wrong = own.place[~seen.right]
+            found[wrong], broken[wrong] = own.now[~seen.right], True
+            own.keep(seen.right)
+            gradient = select(gradient, seen.right)
+            velocity = None if velocity is None else select(velocity, seen.right)
+            if not len(own.y):
+                return Ascent(found, broken)
+        if attack.kind == "mifgsm":
+            # each gradient at L1 norm 1 (Dong et al. 2018, equation 6)
+            share = gradient / lengths(gradient, "l1").clamp_min(_TINY)
+            gradient = velocity = share if velocity is None else attack.momentum * velocity + share
+        own.now = project(own.now + _step(attack, gradient, own, steps), own.origin, own.eps, attack.norm, exact=True)
+    found[own.place] = own.now
+    if not last:
+        broken[own.place] = ~predict(model, own.now, own.y, attack.eot)[1]
+    return Ascent(found, broken)
 
 
-def _gradient(model: Model, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    return _gradient_and_right(model, x, y)[0]
-
-
-def _gradient_and_right(model: Model, x: torch.Tensor, y: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Gradient of the summed cross-entropy with respect to the pixels, and which samples are still right."""
-    with torch.enable_grad():
-        leaf = x.detach().requires_grad_()
-        logits = model(leaf)
-        # summed, not averaged: the gradient of a sample does not depend on its neighbours
-        (gradient,) = torch.autograd.grad(functional.cross_entropy(logits, y, reduction="sum"), leaf)
-    return gradient, logits.detach().argmax(1) == y
+def _step(attack: Attack, gradient: torch.Tensor, own: Standing, steps: int) -> torch.Tensor:
+    """One step's change before the projection: as long as the attack says."""
+    if attack.kind == "fgsm":
+        # what comes back from far along a gradient is the point of ball and box where the gradient climbs most
+        size = own.eps * (_FAR if attack.norm == "l2" else 1)
+    elif attack.step_size is None:
+        size = own.eps * (2.5 / steps)
+    else:
+        size = attack.step_size * (own.eps / float(attack.eps) if attack.eps else torch.ones_like(own.eps))
+    # along one gradient the steepest pixels alone climb most; where it changes, more pixels climb higher
+    spread = 1 if attack.kind == "fgsm" else max(1, round(_SPREAD * gradient[0].numel()))
+    return steepest(gradient, own.now, size, attack.norm, spread)

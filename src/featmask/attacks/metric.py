@@ -29,13 +29,15 @@ import torch
 
 from ..errors import FeatmaskError
 from ..grey import grey_patches
-from .ball import Norm, grey_levels, project, random_start, unit
+from .ball import grey_levels, project, random_start, unit
+from .draws import Stream
 from .embedding import Embed, check_features, features_of, gradient_of
 from .guides import Guides
 
 __all__ = ["Embed", "Kind", "MetricAttack", "perturb"]
 
 Kind = Literal["fgsm", "ifgsm", "mifgsm", "sma", "fna", "odfa", "lta"]
+Norm = Literal["linf", "l2"]
 
 _GUIDED, _RANDOM, _HEAVY = {"fgsm", "ifgsm", "mifgsm", "fna"}, {"sma", "odfa"}, {"mifgsm", "lta"}
 
@@ -155,7 +157,7 @@ def perturb(
         aim, lone = _aim(attack, embed, origin, guides, clean)
         now = origin.clone()
         if bool(lone.any()):
-            now[lone] = random_start(origin, eps, attack.norm, generator)[lone]
+            now[lone] = random_start(origin, eps, attack.norm, Stream(len(origin), generator))[lone]
         best, best_score = now, now.new_full((len(now),), -torch.inf)
         velocity = torch.zeros_like(now)
         for _ in range(1 if attack.kind == "fgsm" else attack.steps):

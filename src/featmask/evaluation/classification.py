@@ -2,184 +2,160 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from fractions import Fraction
-from typing import Any
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, overload
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
-from torch.nn import functional
-from torch.utils.data import DataLoader, Dataset
 
-from ..attacks import Attack, check_budget, run
 from ..errors import FeatmaskError
-from ..metrics import balanced_accuracy, calibration_error
-from ..progress import progress
-from ..results import DESCRIPTIVE, Suite
-from .setup import Evaluation, check_range, device_of, frozen, refuse_random
-
-SUITES = ("clean", "linf")
-UPPER_BOUND = "FGSM and PGD alone: an upper bound on robust accuracy, not to be set beside AutoAttack figures"
-
-
-def linf_attacks(eps: Sequence[str | Fraction] = ("1/255", "2/255", "4/255"), steps: int = 10) -> list[Attack]:
-    """FGSM and PGD at each eps."""
-    budgets = [Fraction(value) for value in eps]
-    return [Attack("fgsm", value) for value in budgets] + [Attack("pgd", value, steps=steps) for value in budgets]
+from ..models import is_differentiable
+from .batches import Data, batches, check_model, checked_logits
+from .measuring import Measuring
+from .memory import Portions
+from .options import Options, expand
+from .outcomes import Setting
+from .plans import Plan, disclosed
+from .setup import Evaluation, frozen, is_random
+from .suites import plan_of
 
 
+@overload
 def evaluate(
+    model: nn.Module, data: Data, suite: Literal["full"] | list[str] | tuple[str, ...], **more: Any
+) -> dict[str, Evaluation]: ...
+
+
+@overload
+def evaluate(model: nn.Module, data: Data, suite: str | Path | Plan = "clean", **more: Any) -> Evaluation: ...
+
+
+# mypy wants every keyword again in each overload
+def evaluate(  # type: ignore[misc]
     model: nn.Module,
-    data: Dataset[Any] | Iterable[Any],
-    suite: str = "clean",
+    data: Data,
+    suite: str | Path | Plan | Sequence[str] = "clean",
     *,
-    attacks: Sequence[Attack] | None = None,
+    options: Options | None = None,
     split: str = "test",
     batch_size: int = 64,
     device: torch.device | str | None = None,
     seed: int = 0,
     limit: int | None = None,
-) -> Evaluation:
+    folder: str | Path | None = None,
+    allow_stochastic: bool = False,
+    surrogate: nn.Module | None = None,
+    ood: Data | None = None,
+    ood_name: str = "other data",
+) -> Evaluation | dict[str, Evaluation]:
     """Measure a classifier that takes pixels in [0, 1].
 
     Args:
-        model: pixels (N, C, H, W) in [0, 1] -> logits (N, classes); normalisation inside (see ``Normalized``). It is
-            switched to eval mode, every submodule, and put back afterwards.
+        model: pixels (N, C, H, W) in [0, 1] -> logits (N, classes); normalisation inside (see ``Normalized`` and
+            ``wrap``). It is switched to eval mode, every submodule, and put back afterwards.
         data: a dataset or a loader of (image, label, ...); a fourth entry is taken as the sample's index.
-        suite: ``clean`` (accuracy, balanced accuracy, calibration error, negative log-likelihood) or ``linf``.
-        attacks: of the ``linf`` suite; default FGSM and PGD-10 at 1, 2 and 4/255.
+        suite: ``clean``, ``linf``, ``l2``, ``l1``, ``autoattack``, ``blackbox``, ``transfer``, ``corruptions``,
+            ``occlusion``; a YAML file of your own; or ``full`` or several names: then a dictionary comes back.
+        options: radii, steps, severities, ...
         split: what the data are, for the record.
-        batch_size: if ``data`` is a dataset.
+        batch_size: if ``data`` is a dataset; where memory runs out, fewer samples are computed at once.
         device: where to compute; default: where the model is.
-        seed: of the attacks' random starts.
+        seed: of everything that is drawn. What is drawn for a sample depends on the seed and its index alone.
         limit: use only so many leading samples; they are stated in the record.
+        folder: write each record to ``folder/eval``, and what is done after each batch: the same call goes on there
+            after a kill. The data must come in the same order.
+        allow_stochastic: take a model whose passes differ: gradients are averaged over ``options.eot`` passes, an
+            outcome is the share of ``options.passes`` passes that are right, AutoAttack is the ``rand`` version.
+        surrogate: another model of the same task: the suite ``transfer`` attacks it in place of ``model``.
+        ood: other data, for the ``clean`` suite: how well confidence tells them from ``data`` (AUROC).
+        ood_name: their name, for the record.
 
     Raises:
         FeatmaskError: an unknown suite, no data, pixels outside [0, 1], labels out of range, logits that are not
-            finite, or a model whose two passes over the same images differ.
+            finite, a model whose two passes over the same images differ (unless that is allowed), gradient attacks on a
+            model without gradients; all but what a later batch does wrong before any time is spent.
     """
-    if suite not in SUITES:
-        raise FeatmaskError(f"unknown suite {suite!r}; expected one of: {', '.join(SUITES)}")
-    chosen = (list(attacks) if attacks is not None else linf_attacks()) if suite == "linf" else []
-    where = torch.device(device) if device is not None else device_of(model)
-    columns: dict[str, list[npt.NDArray[Any]]] = {}
-    generator = torch.Generator().manual_seed(seed)
-    batches = _batches(data, batch_size, limit)
-    with frozen(model, where), progress(f"evaluating {suite}", limit or _length(data)) as bar:
-        for number, (pixels, labels, index) in enumerate(batches):
-            x, y = pixels.to(where), labels.to(where)
-            logits = _checked_logits(model, x, y, twice=number == 0)
-            batch = {"index": index, "label": labels.numpy()}
-            batch |= _clean(logits, y) if suite == "clean" else _attacked(model, x, y, logits, chosen, generator)
-            for name, values in batch.items():
-                columns.setdefault(name, []).append(values)
-            bar.advance(len(y))
-    if not columns:
-        raise FeatmaskError("there is nothing to evaluate: the data are empty")
-    samples = {name: np.concatenate(values) for name, values in columns.items()}
-    metrics = _clean_metrics(samples) if suite == "clean" else _attack_metrics(samples)
-    samples.pop("nll", None)  # a mean is reported; a loss a sample is no outcome
-    settings: dict[str, Any] = {"seed": seed, "limit": limit, "classes": int(logits.shape[1])}
-    if suite == "linf":
-        settings["norm"] = "linf"
-        settings["attacks"] = [
-            {"name": a.name, "kind": a.kind, "eps": str(a.eps), "steps": a.steps, "restarts": a.restarts}
-            for a in chosen
+    options = options or Options()
+    where = torch.device(device) if device is not None else check_model(model)
+    many = not isinstance(suite, str | Path | Plan) or suite == "full"
+    found: dict[str, Evaluation] = {}
+    with frozen(model, where), frozen(surrogate or nn.Identity(), where):
+        first = next(batches(data, batch_size, limit), None)
+        if first is None:
+            raise FeatmaskError("there is nothing to evaluate: the data are empty")
+        logits = checked_logits(model, first, where)
+        random = is_random(model, first.pixels.to(where), logits, allow_stochastic)
+        classes = int(logits.shape[1])
+        black_box = not _differentiable(model, first.pixels[:1].to(where))
+        plans = [
+            name
+            if isinstance(name, Plan)
+            else plan_of(name, options, classes, random=random, black_box=black_box, surrogate=surrogate)
+            for name in _named(suite, black_box)
         ]
-    return Evaluation(
-        Suite(suite, split, len(samples["index"]), metrics, settings, (UPPER_BOUND,) if suite == "linf" else ()),
-        samples,
-    )
+        height, width = first.pixels.shape[2:]
+        plans = [disclosed(plan, classes, (height, width)) for plan in plans]
+        for plan in plans:
+            _check(plan, classes, black_box)
+        others = _confidences(model, ood, batch_size, where) if ood is not None else None
+        for plan in plans:
+            setting = Setting(model, where, seed, options.passes if random else 1, Portions())
+            run = Measuring(plan, setting, data, batch_size, limit, folder)
+            found[plan.name] = run.record(split, classes, options.eot if random else 1, others, ood_name)
+    return found if many else next(iter(found.values()))
 
 
-def _clean(logits: torch.Tensor, y: torch.Tensor) -> dict[str, npt.NDArray[Any]]:
-    confidence, predicted = logits.softmax(1).max(1)
-    return {
-        "predicted": predicted.cpu().numpy(),
-        "confidence": confidence.double().cpu().numpy(),
-        "nll": functional.cross_entropy(logits, y, reduction="none").double().cpu().numpy(),
-        "correct": (predicted == y).long().cpu().numpy(),
-    }
+def _differentiable(model: nn.Module, example: torch.Tensor) -> bool:
+    """Whether gradients flow through, as a wrapper says or else as one pass shows."""
+    known: bool | None = getattr(model, "differentiable", None)
+    return is_differentiable(model, example) if known is None else known
 
 
-def _clean_metrics(samples: dict[str, npt.NDArray[Any]]) -> dict[str, float]:
-    right = samples["correct"] == 1
-    return {
-        "accuracy": float(right.mean()),
-        "balanced_accuracy": balanced_accuracy(samples["predicted"], samples["label"]),
-        "ece": calibration_error(samples["confidence"], right),
-        "nll": float(samples["nll"].mean()),
-    }
+def _named(suite: str | Path | Plan | Sequence[str], black_box: bool) -> list[str | Plan]:
+    if isinstance(suite, Plan):
+        return [suite]
+    asked = [suite] if isinstance(suite, str | Path) else list(suite)
+    found: list[str | Plan] = []
+    for name in asked:
+        if str(name).endswith((".yaml", ".yml")):
+            from .own import read_plan
+
+            found.append(read_plan(name))
+        else:
+            found += expand(str(name), black_box)
+    if not found:
+        raise FeatmaskError("expected one suite or more, got none")
+    return list(dict.fromkeys(found))
 
 
-def _attacked(
-    model: nn.Module,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    logits: torch.Tensor,
-    attacks: Sequence[Attack],
-    generator: torch.Generator,
-) -> dict[str, npt.NDArray[Any]]:
-    """Outcomes: right before and after. A sample that is wrong already stays wrong, and is not attacked."""
-    right = logits.argmax(1) == y
-    outcomes = {"clean": right.long().cpu().numpy()}
-    standing = right.nonzero().flatten()
-    worst: dict[Fraction, npt.NDArray[np.int64]] = {}
-    for attack in attacks:
-        survived = np.zeros(len(y), np.int64)
-        if len(standing):
-            adversarial = run(attack, model, x[standing], y[standing], generator)
-            check_budget(adversarial, x[standing], attack)
-            with torch.no_grad():
-                still = model(adversarial).argmax(1) == y[standing]
-            survived[standing.cpu().numpy()] = still.cpu().numpy()
-        outcomes[attack.name] = survived
-        worst[attack.eps] = worst.get(attack.eps, outcomes["clean"]) & survived
-    for eps, values in worst.items():
-        outcomes[Attack("pgd", eps).name.replace("pgd", "worst")] = values
-    return outcomes
+def _check(plan: Plan, classes: int, black_box: bool) -> None:
+    """Refuse what the model can't be measured by."""
+    names = [attack.name for attack in plan.attacks]
+    for attack in plan.attacks:
+        if black_box and attack.gradients:
+            raise FeatmaskError(
+                f"{attack.name} follows gradients, and this model has none; suites for it: clean, blackbox, "
+                "corruptions, occlusion, transfer"
+            )
+        if classes < attack.needs_classes:
+            raise FeatmaskError(
+                f"{attack.name} needs {attack.needs_classes} classes, the model has {classes}; use the margin (loss: "
+                "margin) instead"
+            )
+        if names.count(attack.name) > 1:
+            raise FeatmaskError(f"{attack.name} twice in the suite {plan.name}: columns are told apart by their name")
 
 
-def _attack_metrics(samples: dict[str, npt.NDArray[Any]]) -> dict[str, float]:
-    return {name: float(values.mean()) for name, values in samples.items() if name not in DESCRIPTIVE}
-
-
-def _checked_logits(model: nn.Module, x: torch.Tensor, y: torch.Tensor, twice: bool) -> torch.Tensor:
-    check_range(x)
+def _confidences(model: nn.Module, data: Data, batch_size: int, device: torch.device) -> npt.NDArray[np.float64]:
+    """Largest probabilities of samples of other data; their labels mean nothing here."""
+    found = []
     with torch.no_grad():
-        logits: torch.Tensor = model(x)
-    if logits.dim() != 2 or len(logits) != len(x):
-        raise FeatmaskError(f"expected logits of shape (N, classes) with N = {len(x)}, got {tuple(logits.shape)}")
-    if not bool(logits.isfinite().all()):
-        raise FeatmaskError("the model's logits are not finite (NaN or infinity)")
-    if twice:  # after the check above: NaN differs from itself
-        refuse_random(model, x, logits)
-    if int(y.min()) < 0 or int(y.max()) >= logits.shape[1]:
-        raise FeatmaskError(f"labels {int(y.min())} to {int(y.max())}, but the model has {logits.shape[1]} classes")
-    return logits.float()
-
-
-def _length(data: Any) -> int:
-    try:
-        sized: Any = data.dataset if isinstance(data, DataLoader) else data
-        return len(sized)
-    except TypeError:
-        return 0
-
-
-Batch = tuple[torch.Tensor, torch.Tensor, npt.NDArray[np.int64]]
-
-
-def _batches(data: Dataset[Any] | Iterable[Any], batch_size: int, limit: int | None) -> Iterator[Batch]:
-    loader = DataLoader(data, batch_size=batch_size) if isinstance(data, Dataset) else data
-    seen = 0
-    for batch in loader:
-        pixels, labels = batch[0], batch[1]
-        take = len(labels) if limit is None else min(len(labels), limit - seen)
-        if take <= 0:
-            return
-        index = np.asarray(batch[3]) if len(batch) > 3 else np.arange(seen, seen + len(labels))
-        yield pixels[:take], labels[:take], index[:take]
-        seen += take
+        for batch in batches(data, batch_size, None):
+            blank = batch._replace(labels=torch.zeros_like(batch.labels))
+            found.append(checked_logits(model, blank, device).double().softmax(1).amax(1).cpu().numpy())
+    if not found:
+        raise FeatmaskError("the other data are empty")
+    return np.concatenate(found)

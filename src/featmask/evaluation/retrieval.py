@@ -19,7 +19,7 @@ from ..progress import progress
 from ..results import Suite
 from ..retrieval import RetrievalScores, rerank
 from ..retrieval import evaluate as score
-from .setup import Evaluation, check_range, device_of, frozen, refuse_random
+from .setup import Evaluation, check_range, device_of, frozen, is_random
 
 JUNK = -1
 RANKS = (1, 5, 10, 20)
@@ -101,7 +101,7 @@ def describe(
             pixels = batch[0].to(where)
             features = features_of(model, pixels)
             if not found:
-                refuse_random(model, pixels, features)
+                is_random(model, pixels, features)
             found.append(features.float().cpu())
             bar.advance(len(pixels))
     if not found:

@@ -37,16 +37,20 @@ def device_of(model: nn.Module) -> torch.device:
 
 @contextmanager
 def frozen(model: nn.Module, device: torch.device) -> Iterator[None]:
-    """Eval mode on every submodule, no gradients for parameters, no autocast; all put back afterwards.
+    """Eval mode on every submodule, no gradients for parameters, float32 throughout; all put back afterwards.
 
     The model is moved to ``device`` and stays there.
     """
     wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
+    tf32 = torch.backends.cudnn.allow_tf32
     try:
+        # ten bits of mantissa are not what an attack of 1/255 is measured with
+        torch.backends.cudnn.allow_tf32 = False
         model.requires_grad_(False).to(device)
         with evaluating(model), torch.autocast(device.type, enabled=False):
             yield
     finally:
+        torch.backends.cudnn.allow_tf32 = tf32
         for parameter, flag in wanted.items():
             parameter.requires_grad_(flag)
 
@@ -65,12 +69,20 @@ def check_range(pixels: torch.Tensor) -> None:
         )
 
 
-def refuse_random(model: Callable[[torch.Tensor], torch.Tensor], pixels: torch.Tensor, first: torch.Tensor) -> None:
-    """Refuse a model whose second pass over the same images gives something else than the first.
+def is_random(
+    model: Callable[[torch.Tensor], torch.Tensor], pixels: torch.Tensor, first: torch.Tensor, allowed: bool = False
+) -> bool:
+    """Whether a second pass over the same images gives something else than the first.
 
     Raises:
-        FeatmaskError: it does.
+        FeatmaskError: it does, and that is not allowed.
     """
     with torch.no_grad():
-        if not torch.equal(first, model(pixels)):
-            raise FeatmaskError("two passes over the same images differ in eval mode: the model is still random")
+        if torch.equal(first, model(pixels).to(first)):
+            return False
+    if not allowed:
+        raise FeatmaskError(
+            "two passes over the same images differ in eval mode: the model is still random (is a mask or dropout left "
+            "on?); if that is its defence, say allow_stochastic=True"
+        )
+    return True

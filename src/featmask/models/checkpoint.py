@@ -32,8 +32,12 @@ def save_checkpoint(path: str | Path, model: nn.Module, meta: dict[str, Any]) ->
         raise OSError(errno.EIO, "cannot write (is the disk full?)", str(path)) from error
 
 
-def read_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+def read_checkpoint(path: str | Path, *, header_only: bool = False) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
     """Read tensors and ``meta`` of a checkpoint of ours; no code is run.
+
+    Args:
+        path: the file.
+        header_only: read ``meta`` alone, and no tensors.
 
     Raises:
         FeatmaskError: no such file, not safetensors, or not written by featmask.
@@ -45,7 +49,8 @@ def read_checkpoint(path: str | Path) -> tuple[dict[str, torch.Tensor], dict[str
     try:
         with safetensors.safe_open(path, framework="pt") as handle:
             header = handle.metadata() or {}
-            tensors = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 - no mapping
+            names = [] if header_only else handle.keys()
+            tensors = {name: handle.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, OSError) as error:
         raise FeatmaskError(f"{path} is not a readable safetensors file: {error}") from error
     if header.get("format") != FORMAT:

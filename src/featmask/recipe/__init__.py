@@ -1,7 +1,8 @@
 """The schema of an experiment. Unknown keys fail; every key can be set from the command line."""
 
 from .base import Recipe
-from .classification import ClassificationRecipe, Evaluate
+from .classification import ClassificationRecipe
+from .measured import Evaluate, OwnSuite
 from .parts import ChosenMethod, Method, Train
 from .reading import AnyRecipe, override, parse_recipe, read_recipe
 from .reid import Place, ReidEvaluate, ReidRecipe, ReidTrain
@@ -12,6 +13,7 @@ __all__ = [
     "ClassificationRecipe",
     "Evaluate",
     "Method",
+    "OwnSuite",
     "Place",
     "Recipe",
     "ReidEvaluate",

@@ -9,6 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from ..errors import FeatmaskError
+from ..sizes import share
+
 
 class Strict(BaseModel):
     """Unknown keys fail, and nothing changes once it is read."""
@@ -87,6 +90,14 @@ def _size(value: Any, most: float, wanted: str) -> str:
     return str(value)
 
 
+def _side(value: Any) -> str:
+    try:
+        share(value)
+    except FeatmaskError as error:
+        raise ValueError(str(error).removeprefix("size: ")) from error
+    return str(value)
+
+
 def _some(key: Callable[[Any], Any]) -> AfterValidator:
     def check(values: tuple[Any, ...]) -> tuple[Any, ...]:
         # no Field(min_length=1): it would also complain of a list whose one item is refused already
@@ -107,8 +118,13 @@ SOME = _some(str)
 Pixels = Annotated[str, BeforeValidator(_share_of_pixels)]
 #: One size or more, none of them twice, nor by another name (5/255 and 1/51).
 Sizes = Annotated[tuple[Pixels, ...], _some(Fraction)]
-#: The same, where the norm says how large a size may be.
-Radii = Annotated[tuple[Annotated[str, BeforeValidator(_radius)], ...], _some(Fraction)]
+#: A size whose norm says how large it may be.
+Radius = Annotated[str, BeforeValidator(_radius)]
+#: One such size or more.
+Radii = Annotated[tuple[Radius, ...], _some(Fraction)]
+
+#: Sides of squares, as shares of an image's shorter side, none of them twice.
+Sides = Annotated[tuple[Annotated[str, BeforeValidator(_side)], ...], _some(share)]
 
 
 def filled(raw: Any, key: str) -> Any:

@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING, Any
 from ..errors import require
 
 if TYPE_CHECKING:
+    from .robustness import write_robustness
     from .write import write_report
 
-__all__ = ["write_report"]
+__all__ = ["write_report", "write_robustness"]
 
 
 def __getattr__(name: str) -> Any:
     # tables are printed on terminals that have no use for pictures: their libraries are asked for where they are used
-    if name != "write_report":
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     require("matplotlib", "report")
     require("jinja2", "report")
+    if name == "write_robustness":
+        from .robustness import write_robustness
+
+        return write_robustness
     from .write import write_report
 
     return write_report

@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from .metric import ATTACKS, Metric, attack_title, main_budget
+from .choice import main_budget
+from .metric import Metric, attack_title
+from .names import ATTACKS
 from .retrieval import suite_place
 from .svg import INK, PANEL, look, plain
 from .tables import Study

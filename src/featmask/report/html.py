@@ -34,13 +34,14 @@ def page(study: Study, root: Path, command: str, title: str, images: Images, ran
         FeatmaskError: an image that cannot be read or is no PNG.
     """
     return (
-        _environment()
+        templates()
         .get_template("report.html.j2")
         .render({**_context(study, root, command, title), "images": _embedded(images), "rankings": _embedded(rankings)})
     )
 
 
-def _environment() -> jinja2.Environment:
+def templates() -> jinja2.Environment:
+    """Ours: everything is escaped, a name that is missing is a mistake."""
     return jinja2.Environment(
         loader=jinja2.PackageLoader("featmask.report"),
         autoescape=True,
@@ -53,7 +54,8 @@ def _environment() -> jinja2.Environment:
 def _context(study: Study, root: Path, command: str, title: str) -> dict[str, Any]:
     headline = study.headline
     others = [metric for metric in study.metrics if metric not in headline]
-    unranked = [metric for metric in others if not metric.retrieval]
+    # every corruption at every severity is in the CSV: seventy-five columns would drown the others
+    unranked = [metric for metric in others if not metric.retrieval and not metric.severity]
     first = study.runs[0]
     return {
         "title": title,
@@ -72,7 +74,7 @@ def _context(study: Study, root: Path, command: str, title: str) -> dict[str, An
         "main": rows(study, headline),
         "rest": rows(study, unranked),
         "differences": differences(study, headline),
-        "other_differences": differences(study, others),
+        "other_differences": differences(study, [metric for metric in others if not metric.severity]),
         "runs": [
             {
                 "method": run.method,
@@ -90,6 +92,7 @@ def _context(study: Study, root: Path, command: str, title: str) -> dict[str, An
         "suites": [(suite.name, suite_text(suite)) for suite in suites(study)],
         "recipe": outline(first.recipe),
         "environment": environment(study),
+        "version": environment(study).get("featmask", ""),
         "command": command,
     }
 
@@ -114,13 +117,19 @@ def _files(run: Run, root: Path) -> list[tuple[str, str]]:
     found = []
     for name in names:
         if (folder / name).is_file():
-            try:
-                link = os.path.relpath(folder / name, root.resolve())
-            except ValueError:  # another drive: there is no relative way
-                continue
-            # a name may hold what means something in a link: '#', '?', a colon
-            found.append((name.removeprefix("eval/"), "./" + quote(Path(link).as_posix())))
+            link = relative_link(folder / name, root)
+            found += [(name.removeprefix("eval/"), link)] if link else []
     return found
+
+
+def relative_link(path: Path, root: Path) -> str:
+    """From a page in ``root`` to a file; empty where there is no way, as to another drive."""
+    try:
+        link = os.path.relpath(path.resolve(), root.resolve())
+    except ValueError:
+        return ""
+    # a name may hold what means something in a link: '#', '?', a colon
+    return "./" + quote(Path(link).as_posix())
 
 
 def _embedded(images: Images) -> list[tuple[str, str]]:

@@ -17,7 +17,11 @@ from .verdicts import verdict_lines
 def markdown(study: Study, command: str, title: str) -> str:
     """The verdict first, then the tables, then what was run."""
     first, *more = verdict_lines(study)
-    others = [metric for metric in study.metrics if metric not in study.headline and not metric.retrieval]
+    others = [
+        metric
+        for metric in study.metrics
+        if metric not in study.headline and not metric.retrieval and not metric.severity
+    ]
     lines = [f"# {safe(title)}", "", *(f"> **{safe(line)}.**" for line in notices(study)), "", f"**{safe(first)}**", ""]
     lines += [f"- {safe(line)}" for line in more] + [""] * bool(more)
     if caution(study):
@@ -32,7 +36,7 @@ def markdown(study: Study, command: str, title: str) -> str:
     found = differences(study, study.headline)
     if found:
         lines += [f"## Differences to {safe(study.baseline)}", ""]
-        lines += _grid(
+        lines += grid(
             ["method", "figure", "seeds", "difference", "95 % interval", "sign-flip p", "adjusted p", "verdict"],
             [[d.method, d.metric, str(d.seeds), d.size, d.interval, d.sign_flip, d.adjusted, d.said] for d in found],
             left=2,
@@ -44,10 +48,10 @@ def markdown(study: Study, command: str, title: str) -> str:
         lines += ["## The remaining figures", "", *_table(study, others), ""]
     lines += ["## How to read this", "", *(f"- {safe(line)}" for line in statements(study))]
     lines += [f"- {safe(line)}." for line in warnings(study)]
-    lines += ["", "## What was run", "", *_code(command), ""]
+    lines += ["", "## What was run", "", *fenced(command), ""]
     lines += [f"- {safe(suite.name)}: {safe(suite_text(suite))}" for suite in suites(study)]
     lines += [f"- {safe(key)}: {safe(value)}" for key, value in environment(study).items()]
-    lines += ["", *_code(outline(study.runs[0].recipe)), ""]
+    lines += ["", *fenced(outline(study.runs[0].recipe)), ""]
     return "\n".join(lines)
 
 
@@ -56,7 +60,7 @@ def _table(study: Study, metrics: Sequence[Metric]) -> list[str]:
     body = []
     for row in rows(study, metrics):
         body.append([row.method, str(row.seeds), *map(_cell, row.fields), row.dropped, row.seconds])
-    return _grid([*head, "dropped (%)", "s / epoch"], body, left=1, ours=range(2, 2 + len(metrics)))
+    return grid([*head, "dropped (%)", "s / epoch"], body, left=1, ours=range(2, 2 + len(metrics)))
 
 
 def _suite_table(block: Block) -> list[str]:
@@ -67,14 +71,14 @@ def _suite_table(block: Block) -> list[str]:
         for attack, lines in block.groups
         for line in lines
     ]
-    return _grid(head, body, left=1 + attacked, ours=range(2 + attacked, len(head)))
+    return grid(head, body, left=1 + attacked, ours=range(2 + attacked, len(head)))
 
 
 def _cell(field: Field) -> str:
     return (f"**{field.text}**" if field.best else field.text) + field.mark
 
 
-def _grid(head: Sequence[str], body: Sequence[Sequence[str]], left: int, ours: range = range(0)) -> list[str]:
+def grid(head: Sequence[str], body: Sequence[Sequence[str]], left: int, ours: range = range(0)) -> list[str]:
     """A table; cells in ``ours`` hold Markdown of our own, all others are escaped."""
     rules = ["---"] * left + ["---:"] * (len(head) - left)
     lines = [[safe(name) for name in head], rules]
@@ -89,7 +93,8 @@ def safe(text: str) -> str:
     return re.sub(r"([\\`*\[\]|]|(?<!\w)_|_(?!\w))", r"\\\1", text)
 
 
-def _code(text: str) -> list[str]:
+def fenced(text: str) -> list[str]:
+    """A block of code that holds whatever the text holds."""
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return [fence, text, fence]

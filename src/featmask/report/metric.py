@@ -4,40 +4,21 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ..stats import LOWER_IS_BETTER, Interval
+from ..stats import LOWER_IS_BETTER
+from .names import ATTACKS, CORRUPTIONS, NORMS, PARTS, TITLES, WORST
 
-#: Figures that are no shares; all others are shown in percent.
-PLAIN = frozenset({"nll"})
-TITLES = {
-    "accuracy": "Accuracy",
-    "balanced_accuracy": "Balanced accuracy",
-    "ece": "Calibration error",
-    "nll": "Negative log-likelihood",
-}
-#: In the order in which they are shown.
-ATTACKS = {
-    "clean": "Not attacked",
-    "fgsm": "FGSM",
-    "pgd": "PGD",
-    "ifgsm": "I-FGSM",
-    "mifgsm": "MI-FGSM",
-    "sma": "SMA",
-    "fna": "FNA",
-    "odfa": "ODFA",
-    "lta": "LTA",
-    "misranking": "Mis-Ranking",
-    "worst": "Worst case",
-}
-#: The usual budget of attacks on retrieval: where it was measured, the first table shows it.
-USUAL = Fraction(5, 255)
+#: Figures that are no shares, and their decimals; all others are shown in percent.
+PLAIN = {"nll": 3, "brier": 3, "median_eps": 4}
+LOSSES = LOWER_IS_BETTER | {"brier"}
 #: The retrieval figures that lead, in their order.
 LEADING = ("rank1", "mAP", "mINP")
 #: Before the name of another data set: the model was scored there.
 _CROSS = "cross_"
+#: Before the name of an attack that was made on another model.
+_TRANSFER = "transfer-"
 _RETRIEVAL = re.compile(r"rank(\d{1,4})|mAP|mINP", re.ASCII)
 
 
@@ -47,9 +28,20 @@ def other_domain(suite: str) -> str:
 
 
 def attack_title(kind: str) -> str:
-    """An attack's name for people: ``FNA``, ``FNA (L2)``; what is not known keeps its own."""
-    name, _, norm = kind.partition("-")
-    return ATTACKS.get(name, name) + (f" ({norm.upper()})" if norm and name in ATTACKS else kind[len(name) :])
+    """An attack's name for people: ``FNA (L2)``, ``APGD, DLR, targeted``; what is not known keeps its own."""
+    name, *parts = kind.removeprefix(_TRANSFER).split("-")
+    if name not in ATTACKS:
+        return kind
+    moved = " from another model" if kind.startswith(_TRANSFER) else ""
+    norm = f" ({NORMS.get(parts[-1], parts[-1].upper())})" if parts and parts[-1] not in PARTS else ""
+    own = "".join(f", {PARTS.get(part, part)}" for part in parts[: -1 if norm else None])
+    return ATTACKS[name] + own + moved + norm
+
+
+def corruption_title(kind: str) -> str:
+    """``Gaussian noise``, ``JPEG compression``."""
+    text = kind.replace("_", " ").replace("jpeg", "JPEG")
+    return text[:1].upper() + text[1:]
 
 
 @dataclass(frozen=True)
@@ -90,6 +82,26 @@ class Metric:
         return self.retrieval and self.kind != self.figure
 
     @property
+    def norm(self) -> str:
+        """Of an attack within a ball: ``linf``, ``l2``, ``l1``; empty for squares and for figures without a size."""
+        ending = self.kind.rpartition("-")[2]
+        return (ending if ending in NORMS else "linf") if self.eps is not None else ""
+
+    @property
+    def square(self) -> Fraction | None:
+        """Of an attack on a square: its side as a share of the image's shorter side."""
+        try:
+            return Fraction(self.budget.removesuffix("%")) / 100 if self.budget.endswith("%") else None
+        except ValueError:
+            return None
+
+    @property
+    def severity(self) -> str:
+        """Of a corruption at one severity: ``"3"``; empty for other figures."""
+        kind, _, level = self.name.partition(":")
+        return level if kind and level.isdigit() else ""
+
+    @property
     def side(self) -> str:
         """What an attack on retrieval changed: ``query``, ``gallery``; empty for other suites."""
         return self.suite.removeprefix("attack_") if self.suite.startswith("attack_") else ""
@@ -105,7 +117,11 @@ class Metric:
         if self.retrieval:
             return self._ranking_title()
         if self.budget:
-            return attack_title(self.kind)
+            return WORST.get(self.suite, attack_title(self.kind)) if self.kind == "worst" else attack_title(self.kind)
+        if self.severity:
+            return f"{corruption_title(self.name.partition(':')[0])}, severity {self.severity}"
+        if any(self.name in kinds for kinds in CORRUPTIONS.values()):
+            return corruption_title(self.name)
         unattacked = self.name == "clean" and self.suite != "clean"
         return "Attacked subset, clean" if unattacked else TITLES.get(self.name, self.name)
 
@@ -137,8 +153,10 @@ class Metric:
         if self.retrieval:
             return self._ranking_words()
         if self.budget:
-            kind = {"worst": "worst-case"}.get(self.kind, attack_title(self.kind))
-            return f"{kind} accuracy at {self.budget}"
+            kind, _, norm = self.kind.partition("-")
+            within = f" ({NORMS[norm]})" if norm in NORMS else ""
+            words = f"worst-case accuracy{within}" if kind == "worst" else f"{attack_title(self.kind)} accuracy"
+            return f"{words} at {self.budget}"
         if self.name == "accuracy" and self.suite == "clean":
             return "clean accuracy"
         return TITLES[self.name].lower() if self.name in TITLES else self.name
@@ -160,7 +178,7 @@ class Metric:
     @property
     def lower_is_better(self) -> bool:
         """Errors and losses."""
-        return self.name in LOWER_IS_BETTER
+        return self.name in LOSSES
 
     @property
     def scale(self) -> float:
@@ -172,18 +190,8 @@ class Metric:
         """Whether it is a share of samples that are right: only such a share has Wilson's interval, McNemar's test."""
         if self.retrieval:
             return self.figure == "rank1"
-        return self.name in ("accuracy", "clean") or self.eps is not None
-
-    @property
-    def headline(self) -> bool:
-        """Whether it may stand in the first table; ``first_table`` chooses among budgets."""
-        if not self.retrieval:
-            return self.name in ("accuracy", "balanced_accuracy", "ece") or self.name.startswith("worst@")
-        if self.attacked:
-            return self.kind == "worst" and self.figure == "mAP" and self.eps is not None
-        if self.suite == "clean":
-            return self.figure in LEADING
-        return self.figure == "mAP" and (self.suite == "reranked" or bool(other_domain(self.suite)))
+        sized = self.eps is not None or self.square is not None
+        return sized or bool(self.severity) or self.name in ("accuracy", "clean")
 
     @property
     def eps(self) -> Fraction | None:
@@ -195,47 +203,14 @@ class Metric:
             return None
 
 
-def first_table(metrics: Sequence[Metric]) -> list[Metric]:
-    """The figures that lead a report, in their order; of attacks on retrieval, those at the main budget."""
-    found = [metric for metric in metrics if metric.headline]
-    main = {metric.suite: main_budget(found, metric.suite) for metric in found if metric.attacked}
-    return sorted((m for m in found if not m.attacked or m.eps == main[m.suite]), key=_place)
-
-
-def main_budget(metrics: Sequence[Metric], suite: str) -> Fraction | None:
-    """The eps that stands for an attack suite: the middle of its range; of attacks on retrieval 5/255 if measured."""
-    own = [metric for metric in metrics if metric.suite == suite and metric.eps is not None]
-    budgets = sorted({metric.eps for metric in own if metric.eps is not None})
-    if USUAL in budgets and any(metric.attacked for metric in own):
-        return USUAL
-    # the smallest budgets leave all standing, the largest nothing
-    return budgets[len(budgets) // 2] if budgets else None
-
-
-def _place(metric: Metric) -> int:
-    """Classification as it was measured; of re-identification clean, re-ranked, attacked, other data sets."""
-    if not metric.retrieval:
-        return 0
-    if metric.suite == "clean":
-        return 1 + LEADING.index(metric.figure)
-    if metric.attacked:
-        return 6 if metric.side == "query" else 7
-    return 5 if metric.suite == "reranked" else 8
-
-
 def show(metric: Metric, value: float | None) -> str:
-    """A figure for people: percent with one decimal, losses with three."""
+    """A figure for people: percent with one decimal, losses with three, radii with four."""
     if value is None or math.isnan(value):
         return "–"
-    return f"{value:.3f}" if metric.scale == 1 else f"{100 * value:.1f}"
+    return f"{value:.{PLAIN[metric.name]}f}" if metric.name in PLAIN else f"{100 * value:.1f}"
 
 
 def signed(metric: Metric, value: float) -> str:
     """A difference for people, in points; a zero has no sign."""
-    text = f"{value * metric.scale:+.{3 if metric.scale == 1 else 1}f}"
+    text = f"{value * metric.scale:+.{PLAIN.get(metric.name, 1)}f}"
     return text if float(text) else text[1:]
-
-
-def half_width(interval: Interval) -> float | None:
-    """Half the interval's width; None for one seed."""
-    return None if math.isnan(interval.low) else (interval.high - interval.low) / 2

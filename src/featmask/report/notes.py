@@ -56,7 +56,7 @@ def statements(study: Study) -> list[str]:
         )
     warned = " ".join(warnings(study))
     attacked = [metric.name.lower() for metric in classified if metric.eps is not None]
-    if attacked and "upper bound" not in warned and not any(s in name for s in STRONG for name in attacked):
+    if attacked and "upper bound" not in warned and not any(name.startswith(STRONG) for name in attacked):
         found.append(
             "FGSM and PGD alone give an upper bound on robust accuracy: stronger attacks may find more. Such figures "
             "are not to be set beside AutoAttack figures."

@@ -7,12 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
-
 from .attacked import attack_groups
 from .metric import Metric
-from .svg import INK, MARKERS, PANEL, STYLE, look, plain, to_svg
+from .svg import INK, MARKERS, PANEL, drawn, look, plain
 from .tables import Study, sampling
 
 #: Key in the training log, title, factor.
@@ -73,12 +70,7 @@ def pictures(study: Study) -> list[Pictures]:
 
 
 def _draw(draw: Callable[[Any, Study, Any], tuple[Any, str]], study: Study, prefix: str, what: Any) -> str:
-    with mpl.rc_context(STYLE):
-        figure, label = draw(Figure, study, what)
-        # the first pass changes the axes' size and with it the ticks, the second makes room for those
-        for _ in range(2):
-            figure.tight_layout(pad=0.5)
-        return to_svg(figure, prefix, label)
+    return drawn(lambda make: draw(make, study, what), prefix)
 
 
 def _rows(figure: Any, study: Study) -> Any:

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..results import Suite
-from .metric import ATTACKS, Metric, other_domain
+from .metric import Metric, other_domain
+from .names import ATTACKS
 from .tables import Study
 
 #: Attacks that push from and pull to chosen images; the others need nobody's identity.

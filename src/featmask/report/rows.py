@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..results import Run
-from ..stats import ENOUGH_SEEDS
-from .metric import Metric, half_width, show, signed
+from ..stats import ENOUGH_SEEDS, Interval
+from .metric import Metric, show, signed
 from .tables import Cell, Study, sampling
 
 #: A sign beside the words: colour alone tells nobody anything.
@@ -92,7 +92,7 @@ def cell_field(metric: Metric, cell: Cell | None) -> Field:
     """A cell for people."""
     if cell is None:
         return Field("–")
-    half = half_width(cell.interval)
+    half = _half_width(cell.interval)
     text = show(metric, cell.interval.mean) + ("" if half is None else f" ± {show(metric, half)}")
     if cell.paired is None or cell.verdict is None:
         return Field(text, cell.best)
@@ -156,6 +156,11 @@ def table_csv(study: Study) -> str:
                 line = [method, "training", key, len(study.runs_of(method)), _number(value)]
                 writer.writerow(line + [""] * (len(COLUMNS) - len(line)))
     return buffer.getvalue()
+
+
+def _half_width(interval: Interval) -> float | None:
+    """None for one seed."""
+    return None if math.isnan(interval.low) else (interval.high - interval.low) / 2
 
 
 def _number(value: float | None) -> str:

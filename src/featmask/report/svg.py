@@ -5,7 +5,11 @@ from __future__ import annotations
 import html
 import io
 import re
+from collections.abc import Callable
 from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
 
 #: Okabe and Ito's palette, safe for colour-blind readers; black is left to the page's own colour.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
@@ -46,6 +50,16 @@ def plain(text: str, longest: int = 22) -> str:
     head = longest * 2 // 5
     cut = text if len(text) <= longest else f"{text[:head]}…{text[head + 1 - longest :]}"
     return cut.replace("$", r"\$")  # between dollars stands mathematics
+
+
+def drawn(draw: Callable[[Any], tuple[Any, str]], prefix: str) -> str:
+    """Inline SVG of what ``draw`` makes with matplotlib's ``Figure``: a figure, and what is to be seen on it."""
+    with mpl.rc_context(STYLE):
+        figure, label = draw(Figure)
+        # the first pass changes the axes' size and with it the ticks, the second makes room for those
+        for _ in range(2):
+            figure.tight_layout(pad=0.5)
+        return to_svg(figure, prefix, label)
 
 
 def to_svg(figure: Any, prefix: str, label: str) -> str:

@@ -23,7 +23,8 @@ from ..stats import (
     verdict,
     wilson,
 )
-from .metric import Metric, first_table
+from .choice import first_table
+from .metric import Metric
 
 #: Where no figure is a known headline, the first table shows so many.
 FEW = 6

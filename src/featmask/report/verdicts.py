@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from ..stats import ENOUGH_SEEDS
-from .metric import Metric, main_budget, show, signed
+from .choice import main_budget
+from .metric import Metric, show, signed
 from .tables import Cell, Study
 
 #: The method that this package is about: where it was run, the first sentence is about it.

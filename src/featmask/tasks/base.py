@@ -36,6 +36,14 @@ class Task(Protocol):
         """Draw what models find, each by its title, and give the caption; nothing where nothing is searched."""
 
     def measure(
-        self, recipe: AnyRecipe, model: Normalized, device: str, limit: int | None = None
+        self, recipe: AnyRecipe, model: Normalized, device: str, limit: int | None = None, folder: Path | None = None
     ) -> Iterator[Evaluation]:
-        """The recipe's suites, one after the other; ``limit``: only so many test images, or queries of an attack."""
+        """The recipe's suites, one after the other.
+
+        Args:
+            recipe: says which.
+            model: of this task.
+            device: where to compute.
+            limit: only so many test images, or queries of an attack.
+            folder: where records belong; a suite that can be gone on with keeps there what is measured so far.
+        """

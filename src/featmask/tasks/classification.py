@@ -12,10 +12,11 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from ..adversarial import under_attack
 from ..data import Images, Splits, load_images
 from ..devices import pick_device
 from ..errors import FeatmaskError
-from ..evaluation import Evaluation, evaluate, linf_attacks
+from ..evaluation import Evaluation, Options, evaluate, expand
 from ..models import Normalized, build_model, pretrained_statistics
 from ..modes import evaluating
 from ..recipe import AnyRecipe, ClassificationRecipe
@@ -44,13 +45,18 @@ class Classification:
         return Normalized(model, mean, std)
 
     def lesson(self, recipe: AnyRecipe, model: Normalized, seed: int) -> Lesson:
-        """Cross-entropy on shuffled images."""
+        """Cross-entropy on shuffled images, attacked first if the recipe says so."""
         assert isinstance(recipe, ClassificationRecipe)
-        held_out, size = self.splits.validation, max(64, recipe.train.batch_size)
+        settings = recipe.train
+        held_out, size = self.splits.validation, max(64, settings.batch_size)
+        order = Shuffle(len(self.splits.train), seed)
+        objective: nn.Module = _CrossEntropy(settings.label_smoothing)
+        if settings.adversarial is not None:
+            objective, order = under_attack(objective, order, settings.adversarial, settings.batch_size)
         return Lesson(
             data=self.splits.train,
-            order=Shuffle(len(self.splits.train), seed),
-            objective=_CrossEntropy(recipe.train.label_smoothing),
+            order=order,
+            objective=objective,
             validate=lambda model, device: _validate(model, held_out, size, device),
             best_by="val_accuracy",
         )
@@ -74,20 +80,21 @@ class Classification:
         return ""
 
     def measure(
-        self, recipe: AnyRecipe, model: Normalized, device: str, limit: int | None = None
+        self, recipe: AnyRecipe, model: Normalized, device: str, limit: int | None = None, folder: Path | None = None
     ) -> Iterator[Evaluation]:
-        """Clean and attacked accuracy on the test part."""
+        """Clean, attacked, corrupted accuracy on the test part."""
         assert isinstance(recipe, ClassificationRecipe)
         settings = recipe.evaluate
-        for suite in settings.suites:
+        for suite in expand(settings.suites):
             count = limit or (None if suite == "clean" else settings.attack_samples)
             yield evaluate(
                 model,
                 self.splits.test if count is None else self.splits.test.head(count),
                 suite,
-                attacks=linf_attacks(settings.eps, settings.steps),
+                options=Options.of(settings),
                 batch_size=settings.batch_size,
                 device=pick_device(device),
+                folder=folder,
             )
 
     def check(self, about: dict[str, Any], source: str) -> None:

@@ -97,7 +97,7 @@ class Reid:
         return caption
 
     def measure(
-        self, recipe: AnyRecipe, model: Normalized, device: str, limit: int | None = None
+        self, recipe: AnyRecipe, model: Normalized, device: str, limit: int | None = None, folder: Path | None = None
     ) -> Iterator[Evaluation]:
         """Rankings of query and gallery: as they are, re-ranked, on other data sets, and under attack."""
         assert isinstance(recipe, ReidRecipe)

@@ -1,0 +1,195 @@
+"""From the command line to a trained model with its recipe, and from what was measured to files or a table."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import FeatmaskError
+from .application import with_data
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from ..evaluation import Evaluation
+    from ..models import Normalized
+    from ..recipe import AnyRecipe
+
+Checkpoint = Annotated[Path, typer.Argument(help="A model.safetensors of a run.", metavar="CHECKPOINT")]
+AnyModel = Annotated[
+    Path,
+    typer.Argument(
+        help="A model.safetensors of a run; or, with --recipe, TorchScript (.pt, .ts), an exported program (.pt2) or "
+        "ONNX (.onnx).",
+        metavar="CHECKPOINT",
+    ),
+]
+OtherRecipe = Annotated[
+    Path | None, typer.Option("--recipe", help="For a model that featmask did not train: whose data it is measured on.")
+]
+Mean = Annotated[str | None, typer.Option(help="The same: what its input is normalised by, such as 0.485,0.456,0.406.")]
+Std = Annotated[str | None, typer.Option(help="The same.")]
+Logit = Annotated[bool, typer.Option("--single-logit", help="The same: two classes by the sign of one output.")]
+Save = Annotated[Path | None, typer.Option(help="Write records and per-sample outcomes to this folder.")]
+#: What a checkpoint's recipe may be changed in.
+OPEN = ("data", "evaluate")
+#: Files of models that featmask did not train.
+FOREIGN = (".pt", ".pth", ".ts", ".torchscript", ".pt2", ".onnx")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model to be measured.
+
+    Attributes:
+        path: its file.
+        model: takes pixels in [0, 1].
+        recipe: of its data and of what is measured, as the command line changes it.
+        meta: a checkpoint's header; None for a model that featmask did not train.
+    """
+
+    path: Path
+    model: nn.Module
+    recipe: AnyRecipe
+    meta: dict[str, Any] | None
+
+    def save(self, folder: Path, classes: Sequence[str]) -> None:
+        """Write ``subject.json``: whose figures the records beside it are, and the commands that made them."""
+        from ..environment import environment
+        from ..files import write_json
+
+        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        path = folder / "subject.json"
+        before: list[str] = _json(path).get("command", "").splitlines() if path.is_file() else []
+        run = {} if self.meta is None else self.meta["run"]
+        method, seed = run.get("method"), run.get("seed")
+        title = self.path.name if method is None else f"{self.recipe.name}, {method}, seed {seed}"
+        write_json(
+            path,
+            {
+                "schema": 1,
+                "title": title,
+                "checkpoint": self.path.name,
+                "sha256": digest,
+                "method": method,
+                "seed": seed,
+                "recipe": self.recipe.plain(),
+                "data": self.recipe.data.name,
+                "classes": list(classes),
+                "dropped_fraction": run.get("dropped_fraction"),
+                "environment": environment(),
+                "command": "\n".join(dict.fromkeys([*before, command()])),
+            },
+        )
+
+    def check(self, folder: Path | None) -> None:
+        """Refuse a folder with another model's records, before any time is spent.
+
+        Raises:
+            FeatmaskError: it holds such.
+        """
+        path = None if folder is None else folder / "subject.json"
+        if path is None or not path.is_file():
+            return
+        known = _json(path).get("sha256")
+        if known != hashlib.sha256(self.path.read_bytes()).hexdigest():
+            raise FeatmaskError(f"{folder} holds the records of another model; choose another folder")
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise FeatmaskError(f"cannot read {path}: {error}") from error
+
+
+def command() -> str:
+    """What was typed."""
+    return shlex.join(["featmask", *sys.argv[1:]])
+
+
+def subject(
+    path: Path,
+    changes: list[str],
+    data: Path | None,
+    recipe: Path | None = None,
+    mean: str | None = None,
+    std: str | None = None,
+    single_logit: bool = False,
+) -> Subject:
+    """A checkpoint of ours, or another model's file with the recipe of the data that it is measured on.
+
+    Raises:
+        FeatmaskError: a file that can't be read, or options of the one kind for the other.
+    """
+    if recipe is None:
+        if path.suffix in FOREIGN:
+            raise FeatmaskError(f"{path} was not trained by featmask: name the recipe of its data with --recipe")
+        if mean is not None or std is not None:
+            raise FeatmaskError(
+                "--mean and --std are for models that featmask did not train; a checkpoint holds its own"
+            )
+        model, settings, meta = loaded(path, changes, data)
+        return Subject(path, model, settings, meta)
+    from ..models import read_model
+    from .runs import read
+
+    settings = read(recipe, changes, data)
+    model = read_model(path, numbers(mean, "--mean"), numbers(std, "--std"), single_logit=single_logit)
+    return Subject(path, model, settings, None)
+
+
+def numbers(text: str | None, option: str) -> list[float] | None:
+    """Comma-separated numbers; None where nothing was given."""
+    if text is None:
+        return None
+    try:
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        raise FeatmaskError(f"{option}: expected numbers such as 0.5,0.5,0.5; got {text!r}") from error
+
+
+def loaded(
+    checkpoint: Path, changes: list[str], data: Path | None, *, reid: str = ""
+) -> tuple[Normalized, AnyRecipe, dict[str, Any]]:
+    """A checkpoint's model, its recipe as the command line changes it, and its header.
+
+    ``reid`` says why it must be of re-identification; empty: it need not.
+    """
+    from ..experiment import load_model
+    from ..recipe import override, parse_recipe
+
+    model, meta = load_model(checkpoint)
+    trained = meta["recipe"]
+    if reid and trained.get("task") != "reid":
+        raise FeatmaskError(f"{checkpoint} is a classifier: {reid}")
+    changed = override(trained, with_data(changes, data, trained["data"]["name"]))
+    fixed = [key for key in (*trained, *changed) if key not in OPEN and changed.get(key) != trained.get(key)]
+    if fixed:
+        raise FeatmaskError(
+            f"{checkpoint} is trained: of its recipe {' and '.join(OPEN)} can be changed, got a change of {fixed[0]}"
+        )
+    settings = parse_recipe(changed, f"the recipe of {checkpoint}, as you change it,")
+    return model, settings.under(meta["run"]["method"]), meta
+
+
+def finish(found: Sequence[Evaluation], save: Path | None, as_json: bool) -> None:
+    """Keep and show what was measured."""
+    if save is not None:
+        for evaluation in found:
+            evaluation.save(save)
+    suites = [evaluation.suite for evaluation in found]
+    if as_json:
+        print(json.dumps([asdict(suite) for suite in suites], indent=2))
+    else:
+        from ..terminal import print_suites
+
+        print_suites(suites)

@@ -1,0 +1,87 @@
+"""What a suite has measured so far, batch by batch, so that a run that was killed goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import FeatmaskError
+from ..results import read_lines
+
+Columns = dict[str, npt.NDArray[Any]]
+
+
+class Journal:
+    """Lines of JSON beside the record that they become: a key, then a line a batch.
+
+    A line that a kill cut short is not counted. Lines under another key (another model, other settings) are thrown
+    away.
+    """
+
+    def __init__(self, path: Path | None, key: str) -> None:
+        self.path, self.key = path, key
+        lines = [] if path is None else read_lines(path)
+        same = bool(lines) and lines[0].get("key") == key
+        self.done: list[Columns] = [_arrays(line) for line in lines[1:]] if same else []
+        if path is not None:
+            # whole lines alone: what follows must not be glued to half a line
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._write([{"key": key}, *(lines[1:] if same else [])])
+
+    @property
+    def count(self) -> int:
+        """Samples that are done."""
+        return sum(len(batch["index"]) for batch in self.done)
+
+    def add(self, batch: Columns) -> None:
+        """Keep a batch; it is on the disk when this returns."""
+        self.done.append(batch)
+        if self.path is not None:
+            with open(self.path, "a", encoding="utf-8") as handle:
+                handle.write(_line({name: values.tolist() for name, values in batch.items()}))
+                handle.flush()
+                os.fsync(handle.fileno())
+
+    def columns(self) -> Columns:
+        """All batches, one after the other."""
+        return {name: np.concatenate([batch[name] for batch in self.done]) for name in self.done[0]}
+
+    def check(self, index: npt.NDArray[Any], labels: npt.NDArray[Any], start: int) -> None:
+        """Refuse data that are not those of the lines before.
+
+        Raises:
+            FeatmaskError: other samples or labels from ``start`` on.
+        """
+        kept = self.columns()
+        for name, values in (("index", index), ("label", labels)):
+            part = kept[name][start : start + len(values)]
+            if not np.array_equal(part, values[: len(part)]):
+                raise FeatmaskError(
+                    f"the data give other samples than before the interruption (their {name} differs): pass a dataset, "
+                    f"or a loader that does not shuffle; to begin anew, delete {self.path}"
+                )
+
+    def close(self) -> None:
+        """The record is written: nothing is left to go on with."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+    def _write(self, lines: list[dict[str, Any]]) -> None:
+        assert self.path is not None
+        beside = self.path.with_name(f".{self.path.name}.tmp")
+        beside.write_text("".join(map(_line, lines)), encoding="utf-8")
+        os.replace(beside, self.path)
+
+
+def _line(value: dict[str, Any]) -> str:
+    # infinity is a result here (a sample that nothing flips), and Python reads back what it writes
+    return json.dumps(value) + "\n"
+
+
+def _arrays(line: dict[str, Any]) -> Columns:
+    return {name: np.asarray(values) for name, values in line.items()}

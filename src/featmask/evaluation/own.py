@@ -1,0 +1,57 @@
+"""Suites of a user's own, from YAML."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+from pydantic import ValidationError
+
+from ..errors import FeatmaskError, listed
+from ..recipe import OwnSuite
+from ..recipe.mistakes import mistakes
+from .plans import Plan
+from .suites import own_plan
+
+
+def read_plan(path: str | Path) -> Plan:
+    """Read a suite, for example::
+
+        name: mine
+        attacks:
+          - {kind: pgd, eps: [2/255, 8/255], steps: 50, restarts: 2}
+          - {kind: patch, size: 20%, steps: 50}
+          - {kind: autoattack, eps: 8/255}
+        corruptions: {kinds: [fog], severities: [1, 3, 5]}
+        smallest: {rounds: 6}
+
+    Raises:
+        FeatmaskError: no such file, not YAML, unknown keys, or attacks that can't be.
+    """
+    path = Path(path)
+    try:
+        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise FeatmaskError(f"cannot read the suite {path}: {error.strerror or error}") from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise FeatmaskError(f"{path} is not YAML: {error}") from error
+    if not isinstance(raw, dict):
+        raise FeatmaskError(f"{path}: expected keys such as name, attacks and corruptions")
+    try:
+        suite = OwnSuite.model_validate(raw)
+        kinds: tuple[str, ...] = ()
+        if suite.corruptions is not None:
+            from ..data.corruptions import CORRUPTIONS
+
+            kinds = suite.corruptions.kinds or CORRUPTIONS
+        return own_plan(
+            suite.name,
+            suite.entries(),
+            kinds,
+            () if suite.corruptions is None else suite.corruptions.severities,
+            0 if suite.smallest is None else suite.smallest.rounds,
+        )
+    except ValidationError as error:
+        raise FeatmaskError(f"{path}:{listed(mistakes(error, OwnSuite))}") from error
+    except FeatmaskError as error:
+        raise FeatmaskError(f"{path}: {error}") from error

@@ -1,0 +1,114 @@
+"""The doctor's checks, laid out: whether a figure can be trusted, what failed, and what to do."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+#: Verdict -> sign and place: what needs attention comes first. U+FE0E: no emoji.
+VERDICTS = {"failed": "✘", "suspicious": "▲", "ok": "✔\ufe0e", "skipped": "–"}
+GROUPS = ("set-up", "gradients", "attacks")
+HOW = "featmask doctor CHECKPOINT --save FOLDER"
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Whether figures can be trusted: ``verdict`` is that of the doctor, or ``unchecked``."""
+
+    verdict: str
+    short: str
+    sentence: str
+
+    @property
+    def sign(self) -> str:
+        """Beside the word, never instead of it."""
+        return VERDICTS.get(self.verdict, "?")
+
+
+@dataclass(frozen=True)
+class Check:
+    """One check for the page; ``curve`` is x, y and their labels where there is something to draw."""
+
+    name: str
+    group: str
+    title: str
+    verdict: str
+    figure: str
+    why: str
+    curve: tuple[list[Any], list[float], str, str] | None
+
+    @property
+    def sign(self) -> str:
+        """Beside the word, never instead of it."""
+        return VERDICTS.get(self.verdict, "?")
+
+
+def checks(doctor: Mapping[str, Any] | None) -> list[tuple[str, list[Check]]]:
+    """Group -> checks, those that are not ok first."""
+    order = list(VERDICTS)
+    found: dict[str, list[Check]] = {group: [] for group in GROUPS}
+    for raw in _raw(doctor):
+        text = {key: str(raw.get(key) or "") for key in ("name", "group", "title", "verdict", "figure", "why")}
+        check = Check(**{**text, "title": text["title"] or text["name"]}, curve=_curve(raw.get("values")))
+        found.setdefault(check.group, []).append(check)
+    place = {verdict: number for number, verdict in enumerate(order)}
+    return [(group, sorted(own, key=lambda check: place.get(check.verdict, -1))) for group, own in found.items() if own]
+
+
+def counts(doctor: Mapping[str, Any] | None) -> str:
+    """``12 ok, 1 suspicious, 2 skipped``."""
+    verdicts = [str(raw.get("verdict")) for raw in _raw(doctor)]
+    return ", ".join(f"{verdicts.count(v)} {v}" for v in dict.fromkeys([*VERDICTS, *verdicts]) if v in verdicts)
+
+
+def trust(doctor: Mapping[str, Any] | None) -> Trust:
+    """In plain words; ``trusted`` decides, not the number of checks."""
+    if doctor is None:
+        return Trust(
+            "unchecked",
+            "not checked",
+            f"Whether these figures can be trusted is not known: no checks were run. {HOW} runs them.",
+        )
+    verdict = str(doctor.get("verdict"))
+    told = counts(doctor) or "no check was run"
+    said = {
+        name: [str(raw.get("title") or raw.get("name")) for raw in _raw(doctor) if raw.get("verdict") == name]
+        for name in ("failed", "suspicious")
+    }
+    if doctor.get("trusted") is not True:
+        named = "; ".join(said["failed"] + said["suspicious"])
+        because = f" Not passed: {named}." if named else ""
+        verdict = verdict if verdict in ("failed", "suspicious") else "failed"
+        return Trust(verdict, "can not be trusted", f"The figures can not be trusted.{because} Checks: {told}.")
+    doubts = f" Suspicious: {'; '.join(said['suspicious'])}." if said["suspicious"] else ""
+    return Trust(
+        verdict,
+        "trusted, with doubts" if doubts else "trusted",
+        f"The figures can be trusted as far as these checks go: {told}.{doubts}",
+    )
+
+
+def _raw(doctor: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    listed = (doctor or {}).get("checks")
+    return [raw for raw in listed if isinstance(raw, Mapping)] if isinstance(listed, list) else []
+
+
+def _curve(values: Any) -> tuple[list[Any], list[float], str, str] | None:
+    if not isinstance(values, Mapping):
+        return None
+    x, y = values.get("x"), values.get("y")
+    if not isinstance(x, list) or not isinstance(y, list) or len(x) != len(y):
+        return None
+    pairs = [(a, float(b)) for a, b in zip(x, y, strict=True) if _number(b) and (_number(a) or isinstance(a, str))]
+    if len(pairs) < 2:
+        return None
+    places = [a for a, _ in pairs]
+    # numbers and names on one axis: all are names
+    places = places if all(_number(a) for a in places) else [str(a) for a in places]
+    return places, [b for _, b in pairs], str(values.get("x_label") or ""), str(values.get("y_label") or "")
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -1,0 +1,146 @@
+"""What an evaluation left in a folder: whose figures, the suites, the doctor's checks. Any part may be missing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ...errors import FeatmaskError
+from ...results import Columns, Suite, read_suite
+from ..metric import Metric
+
+SCHEMA = 1
+#: In the order in which suites are shown; others come after, by name.
+ORDER = ("clean", "linf", "l2", "l1", "autoattack", "blackbox", "transfer", "corruptions", "occlusion")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One model and all that was measured on it.
+
+    Attributes:
+        folder: where the records lie.
+        name: for people, different for every subject of a page.
+        about: ``subject.json``; empty where there is none.
+        suites: name -> figures.
+        samples: name -> outcomes a sample.
+        doctor: ``doctor.json``; None where no checks were run.
+        unfinished: suites that were begun and not finished.
+    """
+
+    folder: Path
+    name: str
+    about: dict[str, Any]
+    suites: dict[str, Suite]
+    samples: dict[str, Columns]
+    doctor: dict[str, Any] | None
+    unfinished: tuple[str, ...] = ()
+
+    @cached_property
+    def metrics(self) -> tuple[Metric, ...]:
+        """Every figure of every suite."""
+        return tuple(Metric(suite.name, name) for suite in self.suites.values() for name in suite.metrics)
+
+    @cached_property
+    def fingerprints(self) -> dict[str, str]:
+        """Suite -> which samples it was measured on: equal where a comparison a sample is allowed."""
+        return {name: _fingerprint(columns) for name, columns in self.samples.items()}
+
+    @property
+    def classes(self) -> int | None:
+        """How many there are, if it is known."""
+        names = self.about.get("classes")
+        if isinstance(names, Sequence) and not isinstance(names, str) and names:
+            return len(names)
+        counts = [suite.settings.get("classes") for suite in self.suites.values()]
+        return next((count for count in counts if isinstance(count, int)), None)
+
+
+def read_subjects(folders: Sequence[Path]) -> list[Subject]:
+    """Read folders in their order; names that come twice are told apart by their folders.
+
+    Raises:
+        FeatmaskError: no folders, one twice, or one without any record.
+    """
+    if not folders:
+        raise FeatmaskError("expected one or more folders of records, got none")
+    paths = [Path(folder).resolve() for folder in folders]
+    twice = [str(path) for path, times in Counter(paths).items() if times > 1]
+    if twice:
+        raise FeatmaskError(f"expected each folder once, got {twice[0]} more than once")
+    found = [read_subject(Path(folder)) for folder in folders]
+    found = _told_apart(found, lambda one: f"{one.name} ({one.folder.resolve().name})")
+    return _told_apart(found, lambda one: f"{one.name} ({one.folder})")
+
+
+def _told_apart(subjects: list[Subject], rename: Callable[[Subject], str]) -> list[Subject]:
+    often = Counter(one.name for one in subjects)
+    return [replace(one, name=rename(one)) if often[one.name] > 1 else one for one in subjects]
+
+
+def read_subject(folder: Path) -> Subject:
+    """Read one folder.
+
+    Raises:
+        FeatmaskError: it holds no record, or one that cannot be read.
+    """
+    if not folder.is_dir():
+        raise FeatmaskError(f"expected a folder of records (featmask evaluate --save), but {folder} is none")
+    about = _mapping(folder / "subject.json") or {}
+    doctor = _mapping(folder / "doctor.json")
+    pairs = [_suite(path) for path in sorted((folder / "eval").glob("*.json"))]
+    if not pairs and doctor is None:
+        raise FeatmaskError(
+            f"{folder} holds no records: expected eval/*.json or doctor.json; run featmask evaluate first"
+        )
+    pairs.sort(key=lambda pair: suite_place(pair[0].name))
+    suites = {suite.name: suite for suite, _ in pairs}
+    ending = ".partial.jsonl"
+    begun = (path.name.removesuffix(ending) for path in sorted((folder / "eval").glob(f"*{ending}")))
+    return Subject(
+        folder,
+        " ".join(str(about.get("title") or folder.resolve().name or folder).split()),
+        about,
+        suites,
+        {suite.name: columns for suite, columns in pairs},
+        doctor,
+        tuple(name for name in begun if name not in suites),
+    )
+
+
+def suite_place(name: str) -> tuple[int, str]:
+    """A suite's place among others."""
+    return (ORDER.index(name) if name in ORDER else len(ORDER)), name
+
+
+def _fingerprint(columns: Columns) -> str:
+    named = b"".join(name.encode() + columns[name].tobytes() for name in ("index", "label") if name in columns)
+    return hashlib.sha256(named).hexdigest()
+
+
+def _suite(path: Path) -> tuple[Suite, Columns]:
+    try:
+        return read_suite(path)
+    except (OSError, TypeError, KeyError, IndexError, UnicodeDecodeError) as error:
+        raise FeatmaskError(f"{path}: expected a suite's record with its samples beside it: {error}") from error
+
+
+def _mapping(path: Path) -> dict[str, Any] | None:
+    """A JSON object of this schema; None where there is no such file."""
+    if not path.is_file():
+        return None
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FeatmaskError(f"cannot read {path}: {error}") from error
+    if not isinstance(value, Mapping) or value.get("schema") != SCHEMA:
+        raise FeatmaskError(
+            f"{path}: expected a JSON object of schema {SCHEMA}; this file was written by another version"
+        )
+    return dict(value)

@@ -1,0 +1,176 @@
+"""What was run: settings of every suite, attacks one by one, versions, and what a reader must be warned of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ...results import Suite
+from ..html import relative_link
+from ..metric import attack_title
+from ..notes import outline
+from .read import Subject
+from .strength import deviations
+
+#: Told in a table or elsewhere on the page, or of no use to a reader.
+_TOLD = ("attacks", "deviations", "quantised", "key", "kinds", "smallest", "ood", "ood_n")
+_SETTINGS = ("steps", "restarts", "loss", "targets", "eot", "step_size", "momentum", "positions", "fill", "version",
+             "library")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Told:
+    """What was run on one model."""
+
+    name: str
+    facts: list[tuple[str, str]]
+    commands: list[str]
+    suites: list[tuple[str, str, list[str]]]
+    environment: list[tuple[str, str]]
+    recipe: str
+    files: list[tuple[str, str]]
+
+
+def told(subject: Subject, root: Path) -> Told:
+    """For the page at ``root``."""
+    about, doctor = subject.about, subject.doctor or {}
+    commands = [str(source["command"]) for source in (about, doctor) if source.get("command")]
+    suites = [(name, suite_facts(suite), attack_facts(suite)) for name, suite in subject.suites.items()]
+    settings = doctor.get("settings")
+    if isinstance(settings, Mapping) and settings:
+        suites.append(("doctor", settings_text(settings), []))
+    recipe = about.get("recipe")
+    return Told(
+        subject.name,
+        facts(subject),
+        list(dict.fromkeys(commands)),
+        suites,
+        _environment(about, doctor),
+        outline(recipe) if isinstance(recipe, Mapping) else "",
+        _files(subject, root),
+    )
+
+
+def facts(subject: Subject) -> list[tuple[str, str]]:
+    """What was measured."""
+    about = subject.about
+    found = [
+        (title, str(about[key]))
+        for key, title in (
+            ("checkpoint", "checkpoint"),
+            ("method", "method"),
+            ("data", "data"),
+            ("seed", "training seed"),
+        )
+        if about.get(key) is not None
+    ]
+    names = about.get("classes")
+    if isinstance(names, list) and names:
+        shown = ", ".join(map(str, names[:10])) + (", …" if len(names) > 10 else "")
+        found.append(("classes", f"{len(names)}: {shown}"))
+    elif subject.classes:
+        found.append(("classes", str(subject.classes)))
+    dropped = about.get("dropped_fraction")
+    if isinstance(dropped, (int, float)):
+        found.append(("dropped in training", f"{100 * dropped:.2f} % of the activations, measured"))
+    if about.get("sha256"):
+        found.append(("SHA-256", str(about["sha256"])))
+    return found
+
+
+def suite_facts(suite: Suite) -> str:
+    """Samples and settings; which samples is part of it."""
+    # without a limit in the record it may still be of a part that the caller chose: "all" is not claimed
+    which = "the first " if suite.settings.get("limit") is not None else ""
+    text = f"{which}{suite.n:,} {suite.split} samples, those already wrong included"
+    rest = {key: value for key, value in suite.settings.items() if key not in (*_TOLD, "limit") and value is not None}
+    searched = suite.settings.get("smallest")
+    if isinstance(searched, Mapping):
+        attack = searched.get("attack")
+        name = attack.get("name") if isinstance(attack, Mapping) else attack
+        rest["smallest eps"] = f"{searched.get('rounds')} halvings with {str(name).partition('@')[0]}"
+    if suite.settings.get("ood"):
+        rest["other data"] = f"{suite.settings['ood']} ({suite.settings.get('ood_n', '?')} images)"
+    return text + (f"; {settings_text(rest)}" if rest else "")
+
+
+def attack_facts(suite: Suite) -> list[str]:
+    """One line for each attack, its sizes together where nothing else differs."""
+    listed = suite.settings.get("attacks")
+    found: dict[str, list[str]] = {}
+    for attack in listed if isinstance(listed, list) else []:
+        if not isinstance(attack, Mapping):
+            found.setdefault(str(attack), [])
+            continue
+        name, _, budget = str(attack.get("name", "?")).partition("@")
+        inner = attack.get("attack")  # of a transferred one: what was run on the other model
+        own = {**inner, **attack} if isinstance(inner, Mapping) else attack
+        keys = [key for key in _SETTINGS if own.get(key) is not None and _matters(own, key)]
+        said = ", ".join(f"{key.replace('_', ' ')} {own[key]}" for key in keys)
+        found.setdefault(f"{attack_title(name)}" + (f": {said}" if said else ""), []).append(budget)
+    return [
+        f"{text} (at {', '.join(b for b in budgets if b)})" if any(budgets) else text for text, budgets in found.items()
+    ]
+
+
+def _matters(attack: Mapping[str, Any], key: str) -> bool:
+    # one step is what FGSM is, and a hidden square takes none; no targets and one pass are what is usual
+    if attack.get("kind") in ("fgsm", "occlusion", "erasing") and key in ("steps", "restarts"):
+        return False
+    if key == "positions" and attack.get("kind") == "erasing":
+        return False
+    return not ((key == "targets" and attack[key] == 0) or (key == "eot" and attack[key] == 1))
+
+
+def cautions(subjects: Sequence[Subject]) -> list[str]:
+    """Warnings of the suites, what is not standard, what is unfinished or uneven; each once."""
+    several = len(subjects) > 1
+    found: dict[str, None] = {}
+    for subject in subjects:
+        start = f"{subject.name}, " if several else ""
+        for name, suite in subject.suites.items():
+            said = [str(text).removeprefix("non-standard: ").strip().rstrip(".") for text in suite.warnings]
+            changed = [f"non-standard: {text}" for text in deviations(subject, name)]
+            said = [text for text in said if f"non-standard: {text}" not in changed]
+            found |= dict.fromkeys(f"{start}{name}: {text}" for text in [*said, *changed])
+        found |= dict.fromkeys(
+            f"{start}{name} was begun and is not finished: it is left out" for name in subject.unfinished
+        )
+    for name in dict.fromkeys(name for subject in subjects for name in subject.suites):
+        sizes = {subject.suites[name].n for subject in subjects if name in subject.suites}
+        if len(sizes) > 1:
+            found[f"{name}: models were measured on different numbers of samples: {sorted(sizes)}"] = None
+    if len({str(subject.about.get("data")) for subject in subjects}) > 1:
+        found["The models were measured on different data: their figures are not to be compared"] = None
+    return list(found)
+
+
+def _environment(about: Mapping[str, Any], doctor: Mapping[str, Any]) -> list[tuple[str, str]]:
+    merged: dict[str, dict[str, None]] = {}
+    for source in (about.get("environment"), doctor.get("environment")):
+        for key, value in source.items() if isinstance(source, Mapping) else ():
+            merged.setdefault(str(key), {})[str(value)] = None
+    return [(key, " | ".join(values)) for key, values in merged.items()]
+
+
+def _files(subject: Subject, root: Path) -> list[tuple[str, str]]:
+    names = ["subject.json", "doctor.json"]
+    names += [f"eval/{suite}{ending}" for suite in subject.suites for ending in (".json", ".samples.csv")]
+    paths = [(name.removeprefix("eval/"), subject.folder / name) for name in names]
+    links = [(name, relative_link(path, root)) for name, path in paths if path.is_file()]
+    return [(name, link) for name, link in links if link]
+
+
+def settings_text(values: Mapping[str, Any]) -> str:
+    """Settings in one line."""
+    return ", ".join(f"{str(key).replace('_', ' ')} {_plain(value)}" for key, value in values.items())
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(str, value))
+    if isinstance(value, Mapping):
+        return "(" + ", ".join(f"{key} {inner}" for key, inner in value.items()) + ")"
+    return str(value)

@@ -1,0 +1,83 @@
+"""How strong the attacks behind a figure are: what it may be called, and what it may not be set beside."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from fractions import Fraction
+
+from ..metric import Metric, attack_title
+from .figures import attack_metrics, attack_place
+from .read import Subject
+
+_NOISE = ("uniform", "gaussian")
+_WEAK = ("fgsm", "pgd", "ifgsm", "mifgsm", *_NOISE)
+#: Nothing is left of a model under this share.
+FLOOR = 0.02
+
+
+@dataclass(frozen=True)
+class Strength:
+    """A label for a table, and a sentence without its full stop."""
+
+    label: str
+    sentence: str
+
+
+def strength(subject: Subject, norm: str, eps: Fraction) -> Strength:
+    """Of all attacks in a norm at one radius."""
+    own = [m for m in attack_metrics(subject) if m.norm == norm and m.eps == eps and not m.kind.startswith("worst")]
+    names = {metric.kind.partition("-")[0] for metric in own}
+    if any(metric.kind.startswith("autoattack") for metric in own):
+        return _autoattack(subject, own)
+    if not own:
+        return Strength("attacks unknown", "which attacks it stands for is not recorded")
+    listed = titles(own)
+    if names <= {"transfer", "square", *_NOISE}:
+        only = "noise" if names <= set(_NOISE) else "black-box attacks"
+        return Strength(
+            f"upper bound: {only} only",
+            f"an upper bound, by {only} alone ({listed}): an attacker who knows the model would find more",
+        )
+    if names <= set(_WEAK) | {"transfer", "square"}:
+        return Strength(
+            f"upper bound: {listed}",
+            f"an upper bound, by {listed}: stronger attacks may find more",
+        )
+    return Strength(
+        "upper bound: no AutoAttack",
+        f"an upper bound, by {listed}: AutoAttack was not run",
+    )
+
+
+def _autoattack(subject: Subject, own: list[Metric]) -> Strength:
+    suites = {m.suite for m in own if m.kind.startswith("autoattack")}
+    changed = [text for name in suites for text in deviations(subject, name)]
+    if any("rand" in metric.kind.split("-") for metric in own if metric.kind.startswith("autoattack")):
+        changed.insert(0, "its version for random models")
+    others = titles([metric for metric in own if not metric.kind.startswith("autoattack")])
+    beside = f", with {others} beside it" if others else ""
+    if changed:
+        said = "; ".join(dict.fromkeys(changed))
+        return Strength("AutoAttack, not standard", f"by AutoAttack in a non-standard form ({said}){beside}")
+    return Strength("AutoAttack, standard", f"by AutoAttack in its standard form{beside}")
+
+
+def deviations(subject: Subject, suite: str) -> list[str]:
+    """What is not standard in a suite."""
+    listed = subject.suites[suite].settings.get("deviations")
+    texts = [listed] if isinstance(listed, str) else listed if isinstance(listed, (list, tuple)) else []
+    return [str(text).removeprefix("non-standard: ").strip().rstrip(".") for text in texts]
+
+
+def titles(metrics: Iterable[Metric]) -> str:
+    """Attacks for a sentence, each once, norms left out."""
+    kinds = sorted({base_kind(metric) for metric in metrics}, key=attack_place)
+    named = [attack_title(kind).replace(", ", " ") for kind in kinds]
+    named = [name.lower() if kind in _NOISE else name for name, kind in zip(named, kinds, strict=True)]
+    return named[0] if len(named) == 1 else ", ".join(named[:-1]) + f" and {named[-1]}" if named else ""
+
+
+def base_kind(metric: Metric) -> str:
+    """The attack without its norm: ``apgd-dlr-t`` for ``apgd-dlr-t-l2``."""
+    return metric.kind.removesuffix(f"-{metric.norm}") if metric.norm else metric.kind

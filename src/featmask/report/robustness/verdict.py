@@ -1,0 +1,147 @@
+"""The first thing a reader sees: what is left under attack, and whether that figure can be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from typing import Any, NamedTuple
+
+from ..metric import Metric
+from .checks import trust
+from .figures import (
+    NORM_TITLES,
+    Share,
+    budgets,
+    clean_share,
+    corrupted_suites,
+    main_budget,
+    norms,
+    region_metrics,
+    worst,
+    worst_square,
+)
+from .read import Subject
+from .strength import FLOOR, Strength, strength
+
+#: Above this a model that no check vouches for is called unverified.
+_REMARKABLE = 0.1
+
+
+def percent(value: float) -> str:
+    """``93.1 %``; what rounds to nothing or all without being so says so."""
+    text = f"{100 * value:.1f} %"
+    if 0 < value < 0.0005:
+        return "less than 0.1 %"
+    return "more than 99.9 %" if 0.9995 <= value < 1 else text
+
+
+def with_interval(share: Share) -> str:
+    """``93.1 % (95 % interval 91.0 to 94.8 %)``."""
+    if share.low is None or share.high is None:
+        return percent(share.value)
+    return f"{percent(share.value)} (95 % interval {100 * share.low:.1f} to {100 * share.high:.1f} %)"
+
+
+def ball(norm: str, budget: str) -> str:
+    """``L∞ 8/255``."""
+    return f"{NORM_TITLES[norm]} {budget}"
+
+
+def budget_text(subject: Subject, norm: str, eps: Fraction) -> str:
+    """A radius as it was written in the record."""
+    return budgets(subject, norm).get(eps, str(eps))
+
+
+def all_norms(subjects: Sequence[Subject]) -> list[str]:
+    """Those that any of them was attacked in."""
+    return [norm for norm in NORM_TITLES if any(norm in norms(subject) for subject in subjects)]
+
+
+def verdict_lines(subject: Subject, subjects: Sequence[Subject]) -> list[str]:
+    """Of one model: the main sentence and how strong its attacks are, a line a norm, checks, corruptions, squares.
+
+    Args:
+        subject: the model.
+        subjects: all on the page, which share their main sizes.
+    """
+    figures = _norm_figures(subject, subjects)
+    found = [_first(subject, figures[0] if figures else None)]
+    found += [f"The figure under attack is {figure.strength.sentence}." for figure in figures[:1]]
+    found += [figure.said for figure in figures[1:]]
+    found.append(trust(subject.doctor).sentence)
+    return found + _other_lines(subject)
+
+
+class _Figure(NamedTuple):
+    """The worst case of one norm at its main size."""
+
+    where: str
+    share: Share
+    strength: Strength
+    remark: str
+
+    @property
+    def said(self) -> str:
+        said = f"Within {self.where}: {with_interval(self.share)} of {self.share.n:,} stay right"
+        return f"{said} ({self.strength.label}).{self.remark}"
+
+
+def _norm_figures(subject: Subject, subjects: Sequence[Subject]) -> list[_Figure]:
+    found = []
+    for norm in norms(subject):
+        eps = main_budget(subjects, norm)
+        share = None if eps is None else worst(subject, norm, eps)
+        if share is None or eps is None:
+            continue
+        remark = ""
+        if share.value < FLOOR:
+            remark = (
+                " Practically nothing survives, as is usual for a network without a defence: it is not robust there."
+            )
+        elif subject.doctor is None and share.value > _REMARKABLE:
+            remark = " No check vouches for this figure: it is unverified."
+        where = ball(norm, budget_text(subject, norm, eps))
+        found.append(_Figure(where, share, strength(subject, norm, eps), remark))
+    return found
+
+
+def _first(subject: Subject, figure: _Figure | None) -> str:
+    clean = clean_share(subject)
+    if clean is None and figure is None:
+        return "No accuracy was measured."
+    start = ""
+    if clean is not None:
+        suite = subject.suites[clean.suites[0]]
+        which = "the first " if suite.settings.get("limit") is not None else ""
+        start = f"{with_interval(clean)} of {which}{clean.n:,} {suite.split} images are named right"
+    if figure is None:
+        return f"{start}. No attack within a ball was run: nothing is known of what an attacker could do."
+    of = "" if clean is not None and clean.n == figure.share.n else f" of {figure.share.n:,}"
+    attacked = f"{with_interval(figure.share)}{of} after the worst attack within {figure.where}"
+    said = f"{start}, {attacked}" if start else f"{attacked} are named right"
+    return f"{said} ({figure.strength.label}).{figure.remark}"
+
+
+def _other_lines(subject: Subject) -> list[str]:
+    found = []
+    for name in corrupted_suites(subject):
+        suite = subject.suites[name]
+        mean = suite.metrics.get("corrupted")
+        if mean is not None:
+            kinds = len({m.partition(":")[0] for m in suite.metrics if Metric(name, m).severity})
+            kind = "corruption" if kinds == 1 else "corruptions"
+            found.append(f"Mean over {kinds} common {kind}{_published(suite)}: {percent(mean)} right.")
+    sizes = sorted({m.square for m in region_metrics(subject) if m.square is not None})
+    if sizes:
+        middle = sizes[len(sizes) // 2]
+        share = worst_square(subject, middle)
+        if share is not None:
+            found.append(
+                f"One square of {float(100 * middle):g} % of the shorter side hidden or replaced, at the worst: "
+                f"{with_interval(share)} right."
+            )
+    return found
+
+
+def _published(suite: Any) -> str:
+    return f" ({suite.name})" if suite.settings.get("published") else ""

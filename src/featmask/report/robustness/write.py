@@ -1,0 +1,102 @@
+"""One page, one text, one table: written from the records of robustness evaluations, whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...errors import FeatmaskError
+from ...files import write_text
+from ...stats import wilson
+from ..metric import Metric
+from .checks import checks
+from .figures import budgets, norms, worst
+from .page import page
+from .read import Subject, read_subjects
+from .text import markdown
+
+COLUMNS = ["model", "suite", "metric", "norm", "size", "n", "value", "low95", "high95", "note"]
+
+
+def write_robustness(folders: Sequence[Path], out: Path, *, title: str | None = None) -> dict[str, Path]:
+    """Write ``robustness.html`` (self-contained), ``robustness.md`` and ``robustness.csv`` into ``out``.
+
+    Args:
+        folders: of ``featmask evaluate --save``: ``subject.json``, ``eval/*.json`` with their samples, and the
+            doctor's ``doctor.json``. Any of these may be missing, but not all. Several models are set beside each
+            other; differences are to the first.
+        out: a folder; links to the records are relative to it.
+        title: of the page; default: the models' names.
+
+    Returns:
+        File name -> path.
+
+    Raises:
+        FeatmaskError: no folders, one twice, one without records, or a record that cannot be read. Nothing is written
+            then.
+    """
+    if isinstance(folders, (str, Path)):
+        raise FeatmaskError(f"expected a list of folders, got {folders!r}")
+    root, subjects = Path(out), read_subjects(folders)
+    heading = title or _title(subjects)
+    # all is made before any is written: a mistake leaves the last report as it was
+    texts = {
+        "robustness.html": page(subjects, root, heading),
+        "robustness.md": markdown(subjects, root, heading),
+        "robustness.csv": table_csv(subjects),
+    }
+    for name, text in texts.items():
+        write_text(root / name, text)
+    return {name: root / name for name in texts}
+
+
+def _title(subjects: Sequence[Subject]) -> str:
+    names = [subject.name for subject in subjects]
+    if len(names) == 1:
+        return f"Robustness of {names[0]}"
+    return (
+        f"Robustness of {', '.join(names[:-1])} and {names[-1]}"
+        if len(names) < 4
+        else f"Robustness of {len(names)} models"
+    )
+
+
+def table_csv(subjects: Sequence[Subject]) -> str:
+    """Every figure in full precision, the worst case over suites, and a line a check."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for subject in subjects:
+        for name, suite in subject.suites.items():
+            for key, value in suite.metrics.items():
+                metric = Metric(name, key)
+                extent = _extent(metric, value, suite.n)
+                writer.writerow(
+                    [subject.name, name, key, metric.norm, metric.budget, suite.n, _exact(value), *extent, ""]
+                )
+        for norm in norms(subject):
+            for eps, text in budgets(subject, norm).items():
+                share = worst(subject, norm, eps)
+                if share is not None:
+                    figures = [share.n, _exact(share.value), _exact(share.low), _exact(share.high)]
+                    writer.writerow([subject.name, " ".join(share.suites), "worst case", norm, text, *figures, ""])
+        for group, own in checks(subject.doctor):
+            for check in own:
+                note = f"{check.verdict}: {check.figure}"
+                writer.writerow([subject.name, "doctor", check.name, "", "", "", "", "", "", f"{group}: {note}"])
+    return buffer.getvalue()
+
+
+def _extent(metric: Metric, value: float, n: int) -> tuple[str, str]:
+    right = round(value * n) if math.isfinite(value) else -1
+    if not metric.counted or not 0 <= right <= n or n == 0 or abs(value * n - right) > 1e-6 * n:
+        return "", ""
+    interval = wilson(right, n)
+    return _exact(interval.low), _exact(interval.high)
+
+
+def _exact(value: float | None) -> str:
+    return "" if value is None or not math.isfinite(value) else repr(float(value))
