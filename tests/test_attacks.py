@@ -11,6 +11,7 @@ from scipy import optimize
 from torch import nn
 
 from featmask.attacks import Attack, Draws, run
+from featmask.attacks.apgd import _checkpoints
 from featmask.errors import FeatmaskError
 
 NORMS = ("linf", "l2", "l1")
@@ -120,6 +121,40 @@ def test_where_the_box_binds_the_best_image_is_still_found(kind, norm):
         best = steepest_score(w, clean, eps, norm)
         assert climbed <= best * (1 + 1e-5)
         assert climbed >= best * {"fgsm": 0.9999, "apgd": 0.97}.get(kind, 0.98)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_apgd_settles_where_the_objective_is_highest(norm):
+    """A paraboloid whose top lies in the ball: steps that are not halved leap across it to the end."""
+    x = torch.rand(20, 1, 4, 4) * 0.4 + 0.3
+    eps = {"linf": 0.1, "l2": 0.3}[norm]
+    top = x + 0.4 * eps * (torch.rand_like(x) * 2 - 1) / (1 if norm == "linf" else 4)
+
+    def model(pixels):
+        far = (pixels - top[: len(pixels)]).square().flatten(1).sum(1)
+        return torch.stack([0 * far, -1 - far], 1)
+
+    y = torch.zeros(20, dtype=torch.long)
+    found = run(Attack("apgd", Fraction(eps), norm, steps=100), model, x, y, draws(20))
+    assert (found - top).abs().max() < eps / 50
+
+
+def test_checkpoints_are_the_paper_s():
+    """w = ceil(p N) with p = 0, 0.22, then p + max(last gap - 0.03, 0.06) (Croce and Hein 2020, section 3.1)."""
+    assert list(_checkpoints("linf", 100)) == [22, 41, 57, 70, 80, 87, 93, 99]
+    assert _checkpoints("l2", 20) == {5: 5, 9: 4, 12: 3, 14: 2, 16: 2, 18: 2, 19: 1}
+    assert _checkpoints("linf", 1) == {1: 1}
+    assert list(_checkpoints("l1", 100)) == list(range(4, 100, 4))
+
+
+def test_an_explicit_step_size_is_scaled_with_the_radius():
+    model = small_network()
+    x = torch.rand(20, 1, 12, 12)
+    y = model(x).argmax(1)
+    for norm in NORMS:
+        small, large = (Attack("pgd", k * EPS[norm] / 40, norm, 2, k * float(EPS[norm]) / 400) for k in (1, 2))
+        radii = torch.full((20,), float(large.eps))
+        assert torch.allclose(run(small, model, x, y, draws(20), radii), run(large, model, x, y, draws(20)), atol=1e-6)
 
 
 def small_network(classes: int = 5) -> nn.Sequential:

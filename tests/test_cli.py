@@ -130,7 +130,7 @@ def test_mistakes_end_with_code_2_and_advice(study, tmp_path, fails):
     other = tmp_path / "other.safetensors"
     swapped(checkpoint, other)
     fails("evaluate", other, says="holds another model")
-    fails("evaluate", checkpoint, "--suite", "magic", says="expected 'clean' or 'linf', got 'magic'")
+    fails("evaluate", checkpoint, "--suite", "magic", says="unknown suite 'magic'; expected one of: clean, linf")
     fails("masks", recipe, "--methods", "none", "--out", tmp_path / "m.png", says="masks nothing")
     fails("nonsense", says="nonsense")
     fails("compare", recipe, "--seeds", 0, says="seeds")

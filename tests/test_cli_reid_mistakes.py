@@ -128,7 +128,7 @@ def test_evaluations(here, fails):
     fails(*evaluate, "--cross", "none", says="evaluate.cross.none: no folder none")
     fails(*evaluate, "--cross", "hand", "--cross", "file", says="evaluate.cross.file: no data set of a layout")
     fails(*evaluate, "--save", "file", says="--save: expected a folder")
-    fails("evaluate", "digits.safetensors", "--suite", "reranked", says="expected 'clean' or 'linf', got 'reranked'")
+    fails("evaluate", "digits.safetensors", "--suite", "reranked", says="unknown suite 'reranked'")
     for option in (["--rerank"], ["--ap", "standard"], ["--cross", "hand"]):
         fails("evaluate", "digits.safetensors", *option, says="is a classifier: --rerank, --ap and --cross")
     fails("evaluate", "digits.safetensors", "--data", "hand", says="takes no data.root, got hand")

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from featmask.attacks import MetricAttack, check_budget, perturb, quantised
+from featmask.attacks import MetricAttack, Stream, check_budget, perturb, quantised
 from featmask.attacks.ball import project, random_start
 from featmask.errors import FeatmaskError
 
@@ -23,7 +23,7 @@ def test_projection_is_the_nearest_point_of_ball_and_box(norm, eps):
     """No mixture of the result with another point of the (convex) set is nearer."""
     x, moved = torch.rand(20, 3, 5, 4, dtype=torch.float64) * 0.2 + 0.4, torch.randn(20, 3, 5, 4, dtype=torch.float64)
     result = project(moved * 0.1 + x, x, eps, norm)
-    inside = random_start(x, eps, norm, None)
+    inside = random_start(x, eps, norm, Stream(len(x)))
     for share in (1e-3, 0.1, 1.0):
         other = result + share * (inside - result)
         gap = (moved * 0.1 + x - other).flatten(1).norm(dim=1) - (moved * 0.1 + x - result).flatten(1).norm(dim=1)
@@ -33,7 +33,7 @@ def test_projection_is_the_nearest_point_of_ball_and_box(norm, eps):
 @pytest.mark.parametrize("norm", ["linf", "l2"])
 def test_random_starts_fill_the_ball(norm):
     x = torch.full((4000, 1, 1, 2), 0.5)
-    change = (random_start(x, 0.2, norm, torch.Generator().manual_seed(0)) - x).flatten(1)
+    change = (random_start(x, 0.2, norm, Stream(len(x), torch.Generator().manual_seed(0))) - x).flatten(1)
     size = change.abs().amax(1) if norm == "linf" else change.norm(dim=1)
     assert size.max() <= 0.2 + 1e-6
     # in two dimensions the share of the ball within half its radius is a quarter: 4000 draws, 7 standard deviations

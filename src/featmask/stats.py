@@ -24,7 +24,7 @@ SHOWN = 0.05
 #: Up to so many pairs every sign flip is tried; beyond that a sample of them.
 EXACT_PAIRS = 16
 FLIPS = 20_000
-LOWER_IS_BETTER = frozenset({"ece", "nll"})
+LOWER_IS_BETTER = frozenset({"ece", "nll", "brier"})
 
 Outcome = Literal["better", "worse", "no difference shown", "not enough seeds"]
 

@@ -12,7 +12,7 @@ from .attack import Attack, Model
 from .ball import lengths, project, random_start, steepest
 from .draws import Noise
 from .objectives import likeliest_others
-from .passes import Ascent, Standing, look, predict, select
+from .passes import Ascent, Standing, look, predict
 
 #: Share of the pixels that move at least in a step of PGD in L1, as Tramer and Boneh 2019 choose it.
 _SPREAD = 0.01
@@ -49,7 +49,7 @@ def ascend(
         if not len(alive):
             break
         own = Standing(
-            torch.arange(len(alive), device=x.device), select(x, alive), select(x, alive), y[alive],
+            torch.arange(len(alive), device=x.device), x[alive], x[alive], y[alive],
             None if goal is None else goal[alive], eps[alive],
         )  # fmt: skip
         images, broken = one(attack, model, own, draws.take(alive), number == len(attempts) - 1)
@@ -80,8 +80,8 @@ def follow(attack: Attack, model: Model, own: Standing, draws: Noise, last: bool
             wrong = own.place[~seen.right]
             found[wrong], broken[wrong] = own.now[~seen.right], True
             own.keep(seen.right)
-            gradient = select(gradient, seen.right)
-            velocity = None if velocity is None else select(velocity, seen.right)
+            gradient = gradient[seen.right]
+            velocity = None if velocity is None else velocity[seen.right]
             if not len(own.y):
                 return Ascent(found, broken)
         if attack.kind == "mifgsm":

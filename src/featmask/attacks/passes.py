@@ -37,7 +37,7 @@ class Standing:
         for field in fields(self):
             value = getattr(self, field.name)
             if value is not None:
-                setattr(self, field.name, select(value, which))
+                setattr(self, field.name, value[which])
 
 
 class Seen(NamedTuple):
@@ -81,13 +81,6 @@ def predict(model: Model, x: torch.Tensor, y: torch.Tensor, eot: int) -> tuple[t
     with torch.no_grad():
         logits = _mean_logits([_logits(model, x) for _ in range(eot)])
     return logits, logits.argmax(1) == y
-
-
-def select(values: torch.Tensor, which: torch.Tensor) -> torch.Tensor:
-    """Some rows, in the memory format of all: indexing alone would lose channels_last."""
-    rows = values[which]
-    last = values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last) and not values.is_contiguous()
-    return rows.contiguous(memory_format=torch.channels_last) if last else rows
 
 
 def _logits(model: Model, x: torch.Tensor) -> torch.Tensor:

@@ -1,7 +1,7 @@
 """What is measured on trained models: classifiers, and retrieval by embeddings, as they are and under attack."""
 
 from .attacked import attack_retrieval
-from .classification import evaluate
+from .classification import evaluate, is_file
 from .options import SUITES, Options, expand
 from .plans import Plan
 from .published import evaluate_published
@@ -21,6 +21,7 @@ __all__ = [
     "evaluate_published",
     "evaluate_retrieval",
     "expand",
+    "is_file",
     "own_plan",
     "plan_of",
 ]

@@ -45,6 +45,7 @@ def evaluate(  # type: ignore[misc]
     device: torch.device | str | None = None,
     seed: int = 0,
     limit: int | None = None,
+    selection: str = "",
     folder: str | Path | None = None,
     allow_stochastic: bool = False,
     surrogate: nn.Module | None = None,
@@ -65,6 +66,7 @@ def evaluate(  # type: ignore[misc]
         device: where to compute; default: where the model is.
         seed: of everything that is drawn. What is drawn for a sample depends on the seed and its index alone.
         limit: use only so many leading samples; they are stated in the record.
+        selection: how ``data`` were chosen, for the record.
         folder: write each record to ``folder/eval``, and what is done after each batch: the same call goes on there
             after a kill. The data must come in the same order.
         allow_stochastic: take a model whose passes differ: gradients are averaged over ``options.eot`` passes, an
@@ -103,9 +105,14 @@ def evaluate(  # type: ignore[misc]
         others = _confidences(model, ood, batch_size, where) if ood is not None else None
         for plan in plans:
             setting = Setting(model, where, seed, options.passes if random else 1, Portions())
-            run = Measuring(plan, setting, data, batch_size, limit, folder)
+            run = Measuring(plan, setting, data, batch_size, limit, folder, selection)
             found[plan.name] = run.record(split, classes, options.eot if random else 1, others, ood_name)
     return found if many else next(iter(found.values()))
+
+
+def is_file(suite: str | Path) -> bool:
+    """Whether a suite is a file of a user's own."""
+    return str(suite).endswith((".yaml", ".yml"))
 
 
 def _differentiable(model: nn.Module, example: torch.Tensor) -> bool:
@@ -120,7 +127,7 @@ def _named(suite: str | Path | Plan | Sequence[str], black_box: bool) -> list[st
     asked = [suite] if isinstance(suite, str | Path) else list(suite)
     found: list[str | Plan] = []
     for name in asked:
-        if str(name).endswith((".yaml", ".yml")):
+        if is_file(name):
             from .own import read_plan
 
             found.append(read_plan(name))

@@ -37,8 +37,10 @@ class Measuring:
         batch_size: int,
         limit: int | None,
         folder: str | Path | None,
+        selection: str = "",
     ) -> None:
         self.plan, self.setting, self.data, self.batch_size, self.limit = plan, setting, data, batch_size, limit
+        self.selection = selection
         self.folder = None if folder is None else Path(folder)
         self.total = count(data, limit)
         self.path = None if self.folder is None else self.folder / "eval" / f"{plan.name}.json"
@@ -64,6 +66,8 @@ class Measuring:
         metrics = clean_figures(columns, ood) if clean else suite_figures(columns, self.plan)
         rounded = rounded_figures(columns)
         settings: dict[str, Any] = {"seed": self.setting.seed, "limit": self.limit, "classes": classes}
+        if self.selection:
+            settings["selection"] = self.selection
         settings |= self.plan.plain() | ({"quantised": rounded} if rounded else {})
         if self.setting.passes > 1:
             settings |= {"eot": eot, "passes": self.setting.passes}

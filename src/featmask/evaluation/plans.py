@@ -80,7 +80,13 @@ class Plan:
         if self.deviations:
             found["deviations"] = list(self.deviations)
         if self.smallest is not None and self.rounds:
-            found["smallest"] = {"attack": self.smallest.plain(), "rounds": self.rounds, "norm": self.norm}
+            own = [attack for attack in self.attacks if isinstance(attack, Attack) and attack.norm == self.norm]
+            found["smallest"] = {
+                "attack": self.smallest.plain(),
+                "rounds": self.rounds,
+                "norm": self.norm,
+                "highest": max(own, key=lambda attack: attack.eps).name.rpartition("@")[2],
+            }
         return found
 
 

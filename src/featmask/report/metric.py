@@ -12,7 +12,6 @@ from .names import ATTACKS, CORRUPTIONS, NORMS, PARTS, TITLES, WORST
 
 #: Figures that are no shares, and their decimals; all others are shown in percent.
 PLAIN = {"nll": 3, "brier": 3, "median_eps": 4}
-LOSSES = LOWER_IS_BETTER | {"brier"}
 #: The retrieval figures that lead, in their order.
 LEADING = ("rank1", "mAP", "mINP")
 #: Before the name of another data set: the model was scored there.
@@ -178,7 +177,7 @@ class Metric:
     @property
     def lower_is_better(self) -> bool:
         """Errors and losses."""
-        return self.name in LOSSES
+        return self.name in LOWER_IS_BETTER
 
     @property
     def scale(self) -> float:

@@ -87,11 +87,13 @@ class Classification:
         settings = recipe.evaluate
         for suite in expand(settings.suites):
             count = limit or (None if suite == "clean" else settings.attack_samples)
+            data, selection = chosen(self.splits.test, count)
             yield evaluate(
                 model,
-                self.splits.test if count is None else self.splits.test.head(count),
+                data,
                 suite,
                 options=Options.of(settings),
+                selection=selection,
                 batch_size=settings.batch_size,
                 device=pick_device(device),
                 folder=folder,
@@ -107,6 +109,13 @@ class Classification:
             raise FeatmaskError(
                 f"{source} was trained for {about['classes']}, the data have {list(self.splits.classes)}"
             )
+
+
+def chosen(test: Images, count: int | None) -> tuple[Images, str]:
+    """Some of the test images, and for the record how they were chosen."""
+    if count is None or count >= len(test):
+        return test, ""
+    return test.head(count), f"of {len(test)}, drawn once, the same for every model"
 
 
 def rebuild(recipe: ClassificationRecipe, about: dict[str, Any]) -> Normalized:

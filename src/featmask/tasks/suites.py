@@ -14,9 +14,9 @@ from ..data import Images, load_images
 from ..data.tables import TABLES
 from ..devices import pick_device
 from ..errors import FeatmaskError
-from ..evaluation import Evaluation, Options, evaluate, evaluate_published
+from ..evaluation import Evaluation, Options, evaluate, evaluate_published, expand, is_file
 from ..recipe import AnyRecipe, ClassificationRecipe
-from .classification import Classification
+from .classification import Classification, chosen
 
 if TYPE_CHECKING:
     from ..data import Splits
@@ -45,7 +45,7 @@ def measure_suites(
         recipe: radii, steps, sizes.
         model: pixels -> logits.
         device: where to compute.
-        suites: names, or YAML files of a user's own; None: the recipe's.
+        suites: names, or YAML files of a user's own; None: the recipe's, or with ``corrupted`` none.
         limit: only so many test images.
         folder: where records belong; None: nowhere.
         ood: another data set, a name or a folder of images, for the suite ``clean``.
@@ -57,10 +57,12 @@ def measure_suites(
     """
     assert isinstance(recipe, ClassificationRecipe)
     settings, test = recipe.evaluate, task.splits.test
-    asked = list(settings.suites if suites is None else suites)
+    black_box = not getattr(model, "differentiable", True)
+    named = settings.suites if suites is None and corrupted is None else suites or ()
+    asked = [name for entry in named for name in ([entry] if is_file(entry) else expand(entry, black_box))]
     if surrogate is not None and "transfer" not in asked:
         asked.append("transfer")
-    if ood is not None and not {"clean", "full"} & set(asked):
+    if ood is not None and "clean" not in asked:
         asked.insert(0, "clean")
     others = None if ood is None else other_images(ood, task.splits)
     published = None
@@ -76,8 +78,8 @@ def measure_suites(
     found: dict[str, Evaluation] = {}
     for names, count in ((whole, limit), (_without(asked, whole), limit or settings.attack_samples)):
         if names:
-            data = test if count is None else test.head(count)
-            found |= evaluate(model, data, names, ood=others, ood_name=ood or "", **more)
+            data, selection = chosen(test, count)
+            found |= evaluate(model, data, names, selection=selection, ood=others, ood_name=ood or "", **more)
     if published is not None:
         evaluation = evaluate_published(
             model, published, batch_size=settings.batch_size, device=pick_device(device), limit=limit, folder=folder
