@@ -95,6 +95,21 @@ def test_outcomes_depend_on_no_batch(small, suite):
         assert np.mean(parts[name] != values) <= (0.1 if name == "flip_eps" else 1 / 30), name
 
 
+def test_images_that_are_stored_with_8_bits_are_judged_again():
+    """A change of a quarter of a grey level flips the sign of the mean, and is gone once it is rounded."""
+
+    class Sharp(nn.Module):
+        def forward(self, x):
+            score = (x.flatten(1).mean(1) - 128.1 / 255) * 1000
+            return torch.stack([-score, score], 1)
+
+    data = TensorDataset(torch.full((4, 1, 4, 4), 128 / 255), torch.zeros(4, dtype=torch.long))
+    options = Options(eps=("0.25/255", "2/255"), attacks=("fgsm",), refine=0)
+    suite = evaluate(Sharp(), data, "linf", options=options).suite
+    assert (suite.metrics["fgsm@0.25/255"], suite.metrics["fgsm@2/255"]) == (0, 0)
+    assert suite.settings["quantised"] == {"fgsm@0.25/255": 1, "fgsm@2/255": 0}
+
+
 class Killed(Exception):
     """What a kill looks like from inside."""
 

@@ -8,14 +8,24 @@ from typing import Any
 from .errors import FeatmaskError
 
 
+def fraction(text: str) -> Fraction:
+    """``8/255``, ``0.5``, and ``0.5/255`` as tables write it, which Python's own reading refuses.
+
+    Raises:
+        ValueError, ZeroDivisionError: no number.
+    """
+    top, slash, bottom = text.partition("/")
+    return Fraction(top) / Fraction(bottom) if slash else Fraction(top)
+
+
 def radius(value: Any, key: str = "eps") -> Fraction:
-    """A radius that was written as ``8/255`` or ``0.5``.
+    """A radius that was written as ``8/255``, ``0.5/255`` or ``0.5``.
 
     Raises:
         FeatmaskError: not a number of 0 or more.
     """
     try:
-        found = Fraction(str(value))
+        found = fraction(str(value))
     except (ValueError, ZeroDivisionError):
         found = Fraction(-1)
     if found < 0:
@@ -31,7 +41,7 @@ def share(value: Any) -> Fraction:
     """
     text = str(value)
     try:
-        found = Fraction(text[:-1]) / 100 if text.endswith("%") else Fraction(text)
+        found = Fraction(text[:-1]) / 100 if text.endswith("%") else fraction(text)
     except (ValueError, ZeroDivisionError):
         found = Fraction(0)
     if not 0 < found <= 1:

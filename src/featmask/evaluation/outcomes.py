@@ -85,11 +85,18 @@ def attacked_columns(setting: Setting, batch: Batch, right: torch.Tensor, attack
             parts = _each(setting, standing, partial(_after, setting, batch, attack))
             after[standing] = torch.cat([part[0] for part in parts])
             rounded[standing] = torch.cat([part[1] for part in parts])
-        found[attack.name], found[ROUNDED + attack.name] = after.cpu().numpy(), rounded.cpu().numpy()
+        found[attack.name] = after.cpu().numpy()
+        if _rounds(attack):
+            found[ROUNDED + attack.name] = rounded.cpu().numpy()
         if family and setting.passes == 1:
             broken[family] = before | ((right > 0) & (after == 0))
     names = ["clean", *(name for attack in attacks for name in (attack.name, ROUNDED + attack.name))]
-    return {name: found[name] for name in names}
+    return {name: found[name] for name in names if name in found}
+
+
+def _rounds(attack: Method) -> bool:
+    """Whether its images can be stored with 8 bits within its budget: of balls in L1 that is not known."""
+    return isinstance(attack, Attack | AutoAttack) and attack.norm != "l1"
 
 
 def _after(setting: Setting, batch: Batch, attack: Method, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -102,7 +109,7 @@ def _after(setting: Setting, batch: Batch, attack: Method, places: torch.Tensor)
     after = setting.right(adversarial, y)
     rounded = after.clone()
     fallen = after == 0
-    if isinstance(attack, Attack) and attack.norm != "l1" and bool(fallen.any()):
+    if isinstance(attack, Attack | AutoAttack) and _rounds(attack) and bool(fallen.any()):
         rounded[fallen] = setting.right(quantised(adversarial[fallen], x[fallen], attack), y[fallen])
     return after, rounded
 

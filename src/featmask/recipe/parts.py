@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ..errors import FeatmaskError
-from ..sizes import share
+from ..sizes import fraction, share
 
 
 class Strict(BaseModel):
@@ -82,12 +82,14 @@ def _share_of_pixels(value: Any) -> str:
 
 def _size(value: Any, most: float, wanted: str) -> str:
     try:
-        inside = not isinstance(value, bool) and 0 <= Fraction(str(value)) <= most
+        inside = not isinstance(value, bool) and 0 <= fraction(str(value)) <= most
     except (ValueError, ZeroDivisionError):
         inside = False
     if not inside:
         raise ValueError(f"expected {wanted} such as 2/255, got {value!r}")
-    return str(value)
+    text = str(value)
+    # what reads a recipe's sizes later reads fractions of whole numbers and decimals
+    return str(fraction(text)) if "/" in text and "." in text else text
 
 
 def _side(value: Any) -> str:
