@@ -297,6 +297,8 @@ def test_worst_cases_of_other_samples_are_not_put_together(tmp_path):
     share = figures.worst(read_subject(tmp_path), "linf", Fraction(8, 255))
     assert (share.n, share.suites) == (300, ("linf",))
     assert share.value == samples(tmp_path, "linf")["worst@8/255"].mean()
+    # nor is the figure of three hundred called one of AutoAttack's
+    assert strength(read_subject(tmp_path), "linf", Fraction(8, 255)).label == "upper bound: no AutoAttack"
 
 
 def test_outcomes_of_random_models_have_no_interval(tmp_path, undrawn):

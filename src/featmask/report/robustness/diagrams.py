@@ -73,6 +73,8 @@ def _check(check: Check, make: Any) -> tuple[Any, str]:
             shown = x if len(x) <= 7 else x[:: -(-len(x) // 6)]
             ax.set_xticks(shown, [f"{value:g}" for value in shown])
             ax.set_xticks([], minor=True)
+        else:
+            ax.locator_params(axis="x", nbins=5)
     if min(y) >= 0 and max(y) <= 1:
         ax.set_ylim(-0.04, 1.04)
     ax.set_xlabel(plain(x_label, 44), fontsize=9)

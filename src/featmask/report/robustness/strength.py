@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ..metric import Metric, attack_title
-from .figures import attack_metrics, attack_place
+from .figures import attack_metrics, attack_place, worst
 from .read import Subject
 
 _NOISE = ("uniform", "gaussian")
@@ -25,8 +25,14 @@ class Strength:
 
 
 def strength(subject: Subject, norm: str, eps: Fraction) -> Strength:
-    """Of all attacks in a norm at one radius."""
+    """Of the attacks behind the worst case in a norm at one radius.
+
+    A suite on other samples is not behind it: AutoAttack on a hundred images says nothing of the other four hundred.
+    """
     own = [m for m in attack_metrics(subject) if m.norm == norm and m.eps == eps and not m.kind.startswith("worst")]
+    share = worst(subject, norm, eps)
+    if share is not None:
+        own = [metric for metric in own if metric.suite in share.suites]
     names = {metric.kind.partition("-")[0] for metric in own}
     if any(metric.kind.startswith("autoattack") for metric in own):
         return _autoattack(subject, own)
