@@ -142,7 +142,7 @@ def test_apgd_settles_where_the_objective_is_highest(norm):
 def test_checkpoints_are_the_paper_s():
     """w = ceil(p N) with p = 0, 0.22, then p + max(last gap - 0.03, 0.06) (Croce and Hein 2020, section 3.1)."""
     assert list(_checkpoints("linf", 100)) == [22, 41, 57, 70, 80, 87, 93, 99]
-    assert _checkpoints("l2", 20) == {5: 5, 9: 4, 12: 3, 14: 2, 16: 2, 18: 2, 19: 1}
+    assert _checkpoints("l2", 20) == {5: 5, 9: 4, 12: 3, 14: 2, 16: 2, 18: 2, 19: 1, 20: 1}
     assert _checkpoints("linf", 1) == {1: 1}
     assert list(_checkpoints("l1", 100)) == list(range(4, 100, 4))
 

@@ -52,7 +52,7 @@ def strength(subject: Subject, norm: str, eps: Fraction) -> Strength:
         )
     return Strength(
         "upper bound: no AutoAttack",
-        f"an upper bound, by {listed}: AutoAttack was not run",
+        f"an upper bound, by {listed}: AutoAttack is not among them",
     )
 
 
