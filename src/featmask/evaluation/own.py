@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import yaml
 from pydantic import ValidationError
 
 from ..errors import FeatmaskError, listed
 from ..recipe import OwnSuite
 from ..recipe.mistakes import mistakes
+from ..recipe.reading import read_keys
 from .plans import Plan
 from .suites import own_plan
 
@@ -28,15 +28,7 @@ def read_plan(path: str | Path) -> Plan:
     Raises:
         FeatmaskError: no such file, not YAML, unknown keys, or attacks that can't be.
     """
-    path = Path(path)
-    try:
-        raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise FeatmaskError(f"cannot read the suite {path}: {error.strerror or error}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise FeatmaskError(f"{path} is not YAML: {error}") from error
-    if not isinstance(raw, dict):
-        raise FeatmaskError(f"{path}: expected keys such as name, attacks and corruptions")
+    raw = read_keys(path, "suite", "name, attacks and corruptions")
     try:
         suite = OwnSuite.model_validate(raw)
         kinds: tuple[str, ...] = ()

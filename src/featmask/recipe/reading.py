@@ -27,16 +27,31 @@ def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
     Raises:
         FeatmaskError: no such file, not YAML, an unknown key or a value out of range, each with its place.
     """
+    raw = read_keys(path, "recipe", "name, data, model and methods")
+    return parse_recipe(override(raw, overrides), str(path))
+
+
+def read_keys(path: str | Path, what: str, known: str) -> dict[str, Any]:
+    """The keys of a YAML file.
+
+    Args:
+        path: the file.
+        what: it is, for messages.
+        known: some of its keys, for messages.
+
+    Raises:
+        FeatmaskError: no such file, not YAML, or no keys.
+    """
     path = Path(path)
     try:
         raw = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise FeatmaskError(f"cannot read the recipe {path}: {error.strerror or error}") from error
+        raise FeatmaskError(f"cannot read the {what} {path}: {error.strerror or error}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise FeatmaskError(f"{path} is not YAML: {error}") from error
     if not isinstance(raw, dict):
-        raise FeatmaskError(f"{path}: expected keys such as name, data, model and methods")
-    return parse_recipe(override(raw, overrides), str(path))
+        raise FeatmaskError(f"{path}: expected keys such as {known}")
+    return raw
 
 
 def parse_recipe(raw: dict[str, Any], source: str) -> AnyRecipe:
