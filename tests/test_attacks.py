@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 import numpy as np
@@ -11,7 +12,7 @@ from scipy import optimize
 from torch import nn
 
 from featmask.attacks import Attack, Draws, run
-from featmask.attacks.apgd import _checkpoints
+from featmask.attacks.apgd import _adapt, _checkpoints, _Path
 from featmask.errors import FeatmaskError
 
 NORMS = ("linf", "l2", "l1")
@@ -145,6 +146,28 @@ def test_checkpoints_are_the_paper_s():
     assert _checkpoints("l2", 20) == {5: 5, 9: 4, 12: 3, 14: 2, 16: 2, 18: 2, 19: 1, 20: 1}
     assert _checkpoints("linf", 1) == {1: 1}
     assert list(_checkpoints("l1", 100)) == list(range(4, 100, 4))
+
+
+def test_a_step_is_halved_after_too_few_climbs_or_without_gain():
+    """Both conditions of the paper, for every combination: the second only after a look that halved nothing."""
+    cases = list(itertools.product((1, 3, 4), (False, True), (0.0, 1.0)))
+    rows = torch.arange(len(cases))
+    image, number = rows[:, None, None, None].float(), torch.zeros(len(cases))
+    path = _Path(
+        rows, image, image, rows, None, image, image, image, number, best=image + 100, best_gradient=image + 200,
+        best_value=torch.tensor([gain for _, _, gain in cases]), step=torch.ones_like(image),
+        climbed=torch.tensor([climbed for climbed, _, _ in cases]), checked=number,
+        halved=torch.tensor([halved for _, halved, _ in cases]), pixels=image, spread=image,
+    )  # fmt: skip
+    _adapt(path, 4)
+    for row, (climbed, halved, gain) in enumerate(cases):
+        expected = climbed <= 3 or (not halved and gain == 0)
+        assert bool(path.halved[row]) == expected
+        assert float(path.step[row]) == (0.5 if expected else 1)
+        assert float(path.now[row]) == float(path.before[row]) == row + (100 if expected else 0)
+        assert float(path.gradient[row]) == row + (200 if expected else 0)
+    assert torch.equal(path.checked, path.best_value)
+    assert not path.climbed.any()
 
 
 def test_an_explicit_step_size_is_scaled_with_the_radius():

@@ -173,7 +173,13 @@ def test_a_run_that_is_stopped_goes_on_and_ends_where_it_would_have(study, tmp_p
     _, recipe, _ = study
     arguments = ["train", str(recipe), "--method", "lfm", "--device", "cpu", "--set", "train.epochs=12"]
     command = [sys.executable, "-m", "featmask.cli", *arguments, "--out", str(tmp_path / "stopped")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
+    process = subprocess.Popen(
+        command,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        # a shell's background jobs ignore Ctrl-C, and so would this child of theirs
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads here
+    )
     deadline = time.monotonic() + 120
     while not list((tmp_path / "stopped").rglob("last.pt")) and time.monotonic() < deadline:
         time.sleep(0.01)
