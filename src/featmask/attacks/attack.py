@@ -161,18 +161,34 @@ def _attempt(kind: Kind) -> Callable[..., torch.Tensor]:
 
 
 def _check(attack: Attack, x: torch.Tensor, y: torch.Tensor, eps: torch.Tensor | None) -> None:
-    if x.dim() != 4 or not x.is_floating_point() or y.shape != x.shape[:1] or y.is_floating_point():
+    check_samples(attack.name, x, y, "pixels (N, C, H, W) as floats", x.is_floating_point())
+    if eps is not None and (eps.shape != y.shape or not bool((eps >= 0).all())):
+        raise FeatmaskError(f"{attack.name}: expected a radius of 0 or more a sample, ({len(x)},); got {eps}")
+
+
+def check_samples(name: str, x: torch.Tensor, y: torch.Tensor, wanted: str, fits: bool) -> None:
+    """Refuse what is no batch of pixels in [0, 1] with labels.
+
+    Args:
+        name: of the attack, for messages.
+        x: should be (N, C, H, W).
+        y: should be (N,), whole numbers.
+        wanted: what pixels the attack takes, for messages.
+        fits: whether ``x`` has the type that it takes.
+
+    Raises:
+        FeatmaskError: other shapes or types, or pixels outside [0, 1].
+    """
+    if x.dim() != 4 or not fits or y.shape != x.shape[:1] or y.is_floating_point():
         raise FeatmaskError(
-            f"{attack.name}: expected pixels (N, C, H, W) as floats and N integer labels; "
+            f"{name}: expected {wanted} and N integer labels; "
             f"got {x.dtype} {tuple(x.shape)} and {y.dtype} {tuple(y.shape)}"
         )
     if x.numel() and not (float(x.min()) >= 0 and float(x.max()) <= 1):  # NaN fails too
         raise FeatmaskError(
-            f"{attack.name}: expected pixels in [0, 1], got {float(x.min()):g} to {float(x.max()):g}; "
+            f"{name}: expected pixels in [0, 1], got {float(x.min()):g} to {float(x.max()):g}; "
             "the normalisation belongs into the model"
         )
-    if eps is not None and (eps.shape != y.shape or not bool((eps >= 0).all())):
-        raise FeatmaskError(f"{attack.name}: expected a radius of 0 or more a sample, ({len(x)},); got {eps}")
 
 
 def budget_text(eps: Fraction, norm: Norm) -> str:

@@ -33,7 +33,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 
 from ..errors import FeatmaskError, require
-from .attack import Attack, Model, budget_text
+from .attack import Attack, Model, budget_text, check_samples
 from .auto_library import Asked, apart, ensemble_examples, square_fits
 from .ball import Norm, check_budget, project
 from .draws import Noise
@@ -127,7 +127,7 @@ class AutoAttack:
                 ``standard``.
         """
         require("pyautoattack", "attacks")
-        _check(self.name, x, y)
+        check_samples(self.name, x, y, "float32 pixels (N, C, H, W)", x.dtype == torch.float32)
         if not len(x) or not self.eps:
             return x.clone()
         with torch.inference_mode(False), apart():
@@ -203,16 +203,3 @@ def _refuse_random(name: str, model: Model, x: torch.Tensor) -> None:
                 f"{name}: the model answers the same pixels differently; use version='rand', "
                 "or switch its randomness off"
             )
-
-
-def _check(name: str, x: torch.Tensor, y: torch.Tensor) -> None:
-    if x.dim() != 4 or x.dtype != torch.float32 or y.shape != x.shape[:1] or y.is_floating_point():
-        raise FeatmaskError(
-            f"{name}: expected float32 pixels (N, C, H, W) and N integer labels; "
-            f"got {x.dtype} {tuple(x.shape)} and {y.dtype} {tuple(y.shape)}"
-        )
-    if x.numel() and not (float(x.min()) >= 0 and float(x.max()) <= 1):  # NaN fails too
-        raise FeatmaskError(
-            f"{name}: expected pixels in [0, 1], got {float(x.min()):g} to {float(x.max()):g}; "
-            "the normalisation belongs into the model"
-        )

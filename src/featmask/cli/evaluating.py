@@ -67,7 +67,9 @@ def evaluate(
     """
     check_folder(save, "--save")
     if rerank or cross or ap is not None or _is_reid(checkpoint, recipe):
-        if ood or corrupted or surrogate or recipe or any(name.endswith((".yaml", ".yml")) for name in suite or ()):
+        from ..evaluation import is_file
+
+        if ood or corrupted or surrogate or recipe or any(map(is_file, suite or ())):
             raise FeatmaskError(OF_CLASSES)
         _evaluate_reid(checkpoint, suite, data, rerank, ap, cross, set_, limit, save, device, as_json)
         return

@@ -146,9 +146,8 @@ def worst_columns(columns: Columns, attacks: Sequence[Method]) -> Columns:
             continue
         worst = columns["clean"]
         for attack in attacks:
-            if (attack.name.rpartition("@")[2] == name.rpartition("@")[2] and _norm(attack) == _norm(size)) or (
-                _norm(size) and _norm(attack) == _norm(size) and _radius(attack) < _radius(size)
-            ):
+            alike = worst_name(attack) == name
+            if alike or (_norm(size) and _norm(attack) == _norm(size) and _radius(attack) < _radius(size)):
                 worst = np.minimum(worst, columns[attack.name])
         found[name] = worst
     return found
