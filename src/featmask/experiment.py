@@ -127,8 +127,8 @@ def measure_run(recipe: AnyRecipe, folder: Path, task: Task, device: str = "auto
     """Evaluate a trained run's checkpoint as the recipe says; ``run.json`` comes last and means: finished."""
     (folder / FINISHED).unlink(missing_ok=True)
     model, meta = load_model(folder / CHECKPOINT)
-    for evaluation in task.measure(recipe.under(meta["run"]["method"]), model, device, folder=folder):
-        evaluation.save(folder)
+    for _ in task.measure(recipe.under(meta["run"]["method"]), model, device, folder=folder):
+        pass  # each record is written when it is measured
     write_json(folder / FINISHED, {**meta["run"], "evaluate": recipe.plain()["evaluate"]})
 
 

@@ -84,7 +84,7 @@ def evaluate(
     )  # fmt: skip
     if save is not None:
         found.save(save, task.splits.classes)
-    finish(measured, save, as_json)
+    finish(measured, as_json)
     if save is not None and not as_json:
         print(f"records: {save}; a page of them: featmask report {save}")
 
@@ -209,7 +209,7 @@ def _evaluate_reid(
         chosen = list(dict.fromkeys([*(suite or ["clean"]), *asked]))
         changes.append(f"evaluate.suites={json.dumps(chosen)}")
     model, settings, _ = loaded(checkpoint, changes, data, reid=OF_REID if asked or ap is not None else "")
-    finish(list(open_task(settings).measure(settings, model, device, limit)), save, as_json)
+    finish(list(open_task(settings).measure(settings, model, device, limit, save)), as_json)
 
 
 def _places(roots: Sequence[Path]) -> dict[str, dict[str, str]]:

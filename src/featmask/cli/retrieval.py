@@ -53,7 +53,10 @@ def attack(
     searches = Searches(settings, model, splits, device)
     attacks = attacks_of(settings, searches, splits, device)
     folder = None if pictures is None else str(pictures)
-    finish([searches.attack(attacks, on, limit or settings.evaluate.attack_queries, folder)], save, as_json)
+    evaluation = searches.attack(attacks, on, limit or settings.evaluate.attack_queries, folder)
+    if save is not None:
+        evaluation.save(save)
+    finish([evaluation], as_json)
 
 
 @app.command()

@@ -181,11 +181,8 @@ def loaded(
     return model, settings.under(meta["run"]["method"]), meta
 
 
-def finish(found: Sequence[Evaluation], save: Path | None, as_json: bool) -> None:
-    """Keep and show what was measured."""
-    if save is not None:
-        for evaluation in found:
-            evaluation.save(save)
+def finish(found: Sequence[Evaluation], as_json: bool) -> None:
+    """Show what was measured."""
     suites = [evaluation.suite for evaluation in found]
     if as_json:
         print(json.dumps([asdict(suite) for suite in suites], indent=2))

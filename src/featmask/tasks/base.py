@@ -45,5 +45,6 @@ class Task(Protocol):
             model: of this task.
             device: where to compute.
             limit: only so many test images, or queries of an attack.
-            folder: where records belong; a suite that can be gone on with keeps there what is measured so far.
+            folder: gets each suite's record when it is measured; a suite that can be gone on with keeps there what is
+                measured so far.
         """

@@ -101,8 +101,14 @@ class Reid:
     ) -> Iterator[Evaluation]:
         """Rankings of query and gallery: as they are, re-ranked, on other data sets, and under attack."""
         assert isinstance(recipe, ReidRecipe)
-        settings = recipe.evaluate
         self.prepare(recipe)
+        for evaluation in self._suites(recipe, model, device, limit):
+            if folder is not None:
+                evaluation.save(folder)
+            yield evaluation
+
+    def _suites(self, recipe: ReidRecipe, model: Normalized, device: str, limit: int | None) -> Iterator[Evaluation]:
+        settings = recipe.evaluate
         searches, attacks = Searches(recipe, model, self.splits, device), None
         for suite in settings.suites:
             if suite in ("clean", "reranked"):
