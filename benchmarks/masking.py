@@ -1,9 +1,11 @@
 """What a mask costs: ours beside the peers, in one process, interleaved, medians.
 
-    python benchmarks/masking.py [--threads 1] [--rounds 15] [--shape 32 64 128 64] [--json FILE]
+    python benchmarks/masking.py [--threads 1] [--rounds 15] [--shape 32 64 128 64] [--only lfm]
+        [--cpu-time] [--json FILE]
 
 Forward + backward of one layer on a float32 tensor that a cheap operation made (so that in-place layers have something
-to overwrite), with that operation's own time taken off by measuring it alone in the same rounds.
+to overwrite), with that operation's own time taken off by measuring it alone in the same rounds. Every layer of a round
+draws from the same seed, so that guided and random masks are of the same sizes; what guiding costs is told at the end.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ import torch
 from torch import nn
 
 from featmask import LocalFeatureMasking
+
+CLONE, DROPOUT = "clone + clone (floor of a copy)", "nn.Dropout(0.1)"
 
 
 class _Clone(nn.Module):
@@ -42,13 +46,15 @@ class _CloneBoth(torch.autograd.Function):
 def layers() -> dict[str, nn.Module]:
     """The layers that are timed."""
     table: dict[str, nn.Module] = {
-        "clone + clone (floor of a copy)": _Clone(),
+        CLONE: _Clone(),
         "lfm p=0.15": LocalFeatureMasking(0.15),
         "lfm p=0.15 inplace": LocalFeatureMasking(0.15, inplace=True),
         "lfm p=1": LocalFeatureMasking(1.0),
         "lfm p=1 inplace": LocalFeatureMasking(1.0, inplace=True),
+        "lfm strongest p=0.15": LocalFeatureMasking(0.15, place="strongest"),
+        "lfm strongest p=1": LocalFeatureMasking(1.0, place="strongest"),
         "lfm published p=1": LocalFeatureMasking.published(1.0),
-        "nn.Dropout(0.1)": nn.Dropout(0.1),
+        DROPOUT: nn.Dropout(0.1),
         "nn.Dropout2d(0.1)": nn.Dropout2d(0.1),
     }
     try:
@@ -66,14 +72,16 @@ def layers() -> dict[str, nn.Module]:
     return table
 
 
-def _seconds(layer: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, grad: torch.Tensor) -> float:
+def _seconds(
+    layer: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, grad: torch.Tensor, clock: Callable[[], float]
+) -> float:
     # a fresh copy outside the clock: in-place layers need a tensor that is no leaf, others must meet the same memory
     source = x.clone().requires_grad_()
     made = _Hand.apply(source)
-    start = time.perf_counter()
+    start = clock()
     out = layer(made)
     out.backward(grad)
-    return time.perf_counter() - start
+    return clock() - start
 
 
 class _Hand(torch.autograd.Function):
@@ -107,20 +115,24 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--shape", type=int, nargs=4, default=(32, 64, 128, 64), metavar=("N", "C", "H", "W"))
+    parser.add_argument("--only", default="", help="layers with this in their name, beside clone and Dropout")
+    parser.add_argument("--cpu-time", action="store_true", help="of this thread: where others keep the machine busy")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    clock = time.thread_time if arguments.cpu_time else time.perf_counter
     torch.manual_seed(0)
     x, grad = torch.randn(arguments.shape), torch.randn(arguments.shape)
-    table = layers()
+    table = {name: one for name, one in layers().items() if arguments.only in name or name in (CLONE, DROPOUT)}
     seconds: dict[str, list[float]] = {name: [] for name in table}
     for turn in range(arguments.rounds + 2):
         for name, layer in table.items():
-            took = _seconds(layer, x, grad)
+            torch.manual_seed(turn)
+            took = _seconds(layer, x, grad, clock)
             if turn >= 2:
                 seconds[name].append(took)
     medians = {name: statistics.median(values) for name, values in seconds.items()}
-    dropout, clone = medians["nn.Dropout(0.1)"], medians["clone + clone (floor of a copy)"]
+    dropout, clone = medians[DROPOUT], medians[CLONE]
     print(f"shape {tuple(arguments.shape)} float32, {arguments.threads} thread(s), {arguments.rounds} rounds,")
     print(f"torch {torch.__version__}, {platform.machine()}, Python {platform.python_version()}\n")
     print("| layer | median ms | of Dropout | of clone | saved for backward |\n| --- | ---: | ---: | ---: | ---: |")
@@ -137,6 +149,10 @@ def main() -> None:
             }
         )
         print(f"| {name} | {value * 1e3:.1f} | {value / dropout:.2f} | {value / clone:.2f} | {saved / 1024:,.1f} KB |")
+    for p in ("p=0.15", "p=1"):
+        if f"lfm strongest {p}" in medians:
+            print(f"\nstrongest over random, {p}: {medians[f'lfm strongest {p}'] / medians[f'lfm {p}']:.2f}", end="")
+    print()
     if arguments.json:
         arguments.json.write_text(json.dumps(rows, indent=2) + "\n")
 

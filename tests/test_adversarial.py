@@ -22,7 +22,7 @@ from featmask.modes import evaluating
 from featmask.recipe import override, parse_recipe
 from featmask.recipe.classification import Adversarial
 from featmask.results import read_lines
-from featmask.sampling import Replays, Shuffle
+from featmask.sampling import Replays, Shares, Shuffle
 from featmask.tasks.classification import Classification
 
 KINDS = ("pgd", "trades", "free", "fast")
@@ -332,14 +332,11 @@ def test_replays_show_each_batch_in_a_row_and_every_image_once_a_pass():
         Replays(9, 0, 10, 4)
 
 
-def test_processes_share_the_batches_and_each_has_all_replays_of_its_own(monkeypatch):
-    shard = pytest.importorskip("accelerate.data_loader").BatchSamplerShard
+def test_processes_have_all_replays_of_their_own_part_of_a_batch():
     order = Replays(80, 0, 10, 4)
-    alone = [tuple(rows) for rows in BatchSampler(order, 10, True)][::4]
-    monkeypatch.setattr("featmask.sampling._processes", lambda: 2)
-    for process, first in ((0, alone[0]), (1, alone[1])):
-        rows = [tuple(rows) for rows in shard(BatchSampler(order, 10, True), 2, process)]
-        assert rows == 4 * [first]
+    alone = list(BatchSampler(order, 10, True))
+    for process, part in ((0, slice(0, 5)), (1, slice(5, 10))):
+        assert [[row for row, _ in batch] for batch in Shares(order, 10, process, 2)] == [rows[part] for rows in alone]
 
 
 def fit(task, folder, *changes: str, seed: int = 0, method: str = "none"):

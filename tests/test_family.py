@@ -43,6 +43,8 @@ def test_members_take_options():
     assert build_layer("dropblock", block_size=3).block_size == 3
     assert isinstance(build_layer("lfm"), LocalFeatureMasking)
     assert isinstance(build_layer("lfm_published"), PublishedFeatureMasking)
+    assert build_layer("lfm_strongest", fill="mean").options.place == "strongest"
+    assert build_layer("lfm").options.place == "random"
 
 
 def test_an_unknown_name_lists_the_names():
@@ -68,6 +70,8 @@ def test_an_unknown_name_lists_the_names():
         ("random_erasing", {"area": 0.2}),
         ("lfm", {"p": 1.5}),
         ("lfm", {"first": 8}),
+        ("lfm", {"place": "weakest"}),
+        ("lfm_published", {"place": "strongest"}),
         ("lfm_published", {"fill": "zero"}),
         ("lfm_published", {"first": -1}),
     ],
@@ -111,12 +115,13 @@ def test_dropblock_drops_less_than_p_as_measured_on_the_peer(p, figure):
     assert abs(measured - figure) < 0.005 + Z * 0.2 / math.sqrt(256 * 16)
 
 
-def test_lfm_drops_the_closed_figure():
+@pytest.mark.parametrize("name", ["lfm", "lfm_strongest"])
+def test_lfm_drops_the_closed_figure_wherever_it_masks(name):
     # 10.15 % of a chosen sample's values; the coin of p = 0.15 decides for each of 256 samples
     figure, samples = 0.1015, 256
-    measured = dropped_fraction(LocalFeatureMasking(0.15), (64, 128, 64), samples=samples, batch_size=8)
+    measured = dropped_fraction(build_layer(name), (64, 128, 64), samples=samples, batch_size=8)
     assert abs(measured - 0.15 * figure) < figure * Z * math.sqrt(0.15 * 0.85 / samples) * 1.05
-    certain = dropped_fraction(LocalFeatureMasking(1.0), (64, 128, 64), samples=32, batch_size=8)
+    certain = dropped_fraction(build_layer(name, p=1.0), (64, 128, 64), samples=32, batch_size=8)
     # 32 rectangles a sample, each of a share with standard deviation 0.109, in half of the channels
     assert abs(certain - figure) < 0.00005 + 0.5 * Z * 0.109 / math.sqrt(32 * 32)
 

@@ -1,10 +1,10 @@
-"""Batches of persons: counts of persons and images, fairness, and repetition from (seed, epoch)."""
+"""Batches of persons: counts, fairness, and repetition from (seed, epoch); and how processes share batches."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
-from itertools import pairwise
+from itertools import chain, pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from featmask.errors import FeatmaskError
-from featmask.sampling import PersonBatches, Shuffle
+from featmask.sampling import PersonBatches, Seeded, Shares, Shuffle
 
 
 def labels_of(sizes, seed=0):
@@ -124,33 +124,85 @@ def test_a_data_loader_takes_them_whole_and_follows_the_epoch(workers):
         assert [batch.tolist() for (batch,) in loader] == list(sampler)
 
 
+@pytest.mark.parametrize("processes", [1, 2, 3, 4])
+def test_processes_share_each_batch_of_images(processes):
+    order = Shuffle(100, seed=5)
+    for order.epoch in range(2):
+        rows = list(order)
+        parts = [list(Shares(order, 24, process, processes)) for process in range(processes)]
+        whole = [list(chain(*pieces)) for pieces in zip(*parts, strict=True)]
+        # 4 of 100 are left out: no batch is smaller than the others
+        assert [[row for row, _ in batch] for batch in whole] == [rows[start : start + 24] for start in (0, 24, 48, 72)]
+        assert whole == list(Shares(order, 24))
+        assert {len(piece) for part in parts for piece in part} == {24 // processes}
+
+
 @pytest.mark.parametrize("processes", [2, 3])
-@pytest.mark.parametrize("sizes", [[4] * 12, [5, 7, 9, 3, 11, 6, 8]])
-def test_accelerate_gives_whole_batches_to_every_process(processes, sizes):
-    shard = pytest.importorskip("accelerate.data_loader").BatchSamplerShard
-    labels = labels_of(sizes)
-    sampler = PersonBatches(labels, 3, 2, seed=5)
-    batches = list(sampler)
-    assert any(len(batches) % n for n in (2, 3))
-    shares = [list(shard(sampler, processes, i, split_batches=False)) for i in range(processes)]
-    assert len({len(share) for share in shares}) == 1
-    dealt = [batch for step in zip(*shares, strict=True) for batch in step]
-    assert dealt[: len(batches)] == batches
-    # where the batches do not divide by the processes, the first ones come again
-    assert dealt[len(batches) :] == batches[: len(dealt) - len(batches)]
-
-
-def test_accelerate_prepares_a_loader_of_them():
-    accelerate = pytest.importorskip("accelerate")
-    pytest.importorskip("accelerate.state").AcceleratorState._reset_state(reset_partial_state=True)
+def test_processes_get_whole_persons(processes):
     labels = labels_of(SIZES["seams"])
-    sampler = PersonBatches(labels, 3, 2, seed=5)
-    rows = TensorDataset(torch.arange(len(labels)))
-    loader = accelerate.Accelerator(cpu=True).prepare(DataLoader(rows, batch_sampler=sampler))
-    for epoch in (4, 0):
-        sampler.epoch = epoch
-        assert len(loader) == len(sampler)
-        assert [batch.tolist() for (batch,) in loader] == list(sampler)
+    sampler = PersonBatches(labels, 6, 2, seed=5)
+    parts = [list(Shares(sampler, 12, process, processes)) for process in range(processes)]
+    whole = [list(chain(*pieces)) for pieces in zip(*parts, strict=True)]
+    assert [[row for row, _ in batch] for batch in whole] == list(sampler)
+    for piece in (piece for part in parts for piece in part):
+        assert list(Counter(labels[[row for row, _ in piece]]).values()) == [2] * (6 // processes)
+
+
+def test_every_place_of_an_epoch_has_a_seed_of_its_own():
+    def seeds(seed, epoch):
+        order = Shuffle(4000, seed)
+        order.epoch = epoch
+        return [number for batch in Shares(order, 100) for _, number in batch]
+
+    assert seeds(0, 0) == seeds(0, 0)
+    drawn = [*seeds(0, 0), *seeds(0, 1), *seeds(1, 0)]
+    # of 12,000 draws from 2**32 two are the same with a probability of 1.7 %, three pairs with less than 1e-6
+    assert len(set(drawn)) >= len(drawn) - 2
+
+
+@pytest.mark.parametrize(
+    ("order", "processes", "message"),
+    [
+        (Shuffle(100, 0), 5, "5 processes cannot share a batch of 24 images.*a multiple of 5 from 10 on"),
+        (Shuffle(100, 0), 24, "24 processes cannot.*2 or more each.*a multiple of 24 from 48 on"),
+        (Shuffle(23, 0), 2, "a batch of 23 images.*no more than there is data for"),
+        (PersonBatches([0, 0, 1, 1, 2, 2], 3, 2, 0), 2, "a batch of 3 persons.*a multiple of 4 from 8 on"),
+        (PersonBatches([0, 0, 1, 1, 2, 2, 3, 3], 4, 2, 0), 4, "a batch of 4 persons.*a multiple of 8 from 16 on"),
+    ],
+)  # fmt: skip
+def test_batches_that_processes_cannot_share(order, processes, message):
+    assert len(Shares(order, 24))
+    with pytest.raises(FeatmaskError, match=message):
+        Shares(order, 24, 0, processes)
+
+
+class Noisy:
+    """A sample is noise, whatever its row."""
+
+    def __len__(self):
+        return 6
+
+    def __getitem__(self, row):
+        return torch.cat([torch.rand(3), torch.randn(1), torch.randperm(5)])
+
+
+def test_what_is_random_about_a_sample_comes_from_its_seed_alone():
+    seeded = Seeded(Noisy())
+    before = torch.get_rng_state()
+    first = seeded.__getitems__([(0, 7), (1, 8), (2, 7)])
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(5)
+    assert torch.equal(first[0], first[2])
+    assert torch.equal(first[0], seeded[0, 7])
+    assert not torch.equal(first[0], first[1])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_loading_workers_change_nothing(workers):
+    order = Shuffle(6, 0)
+    loader = DataLoader(Seeded(Noisy()), batch_sampler=Shares(order, 3), num_workers=workers)
+    expected = [torch.stack(Seeded(Noisy()).__getitems__(batch)) for batch in Shares(order, 3)]
+    assert all(torch.equal(a, b) for a, b in zip(loader, expected, strict=True))
 
 
 def test_an_epoch_of_a_usual_size_takes_no_time():

@@ -219,7 +219,7 @@ def test_a_seeds_first_weights_are_every_methods(task, tmp_path, monkeypatch):
 
     first = {}
 
-    def stop(model, lesson, settings, *, seed, folder, device, title):
+    def stop(model, lesson, settings, *, seed, folder, device, title, before_step):
         first[title] = state(model) | state(lesson.objective)
         raise Killed
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from .errors import FeatmaskError
 from .files import replacing
+from .processes import from_main, is_main
 
 
 class TrainingState:
@@ -48,18 +51,29 @@ class TrainingState:
             raise OSError(errno.EIO, "cannot write (is the disk full?)", str(self.path)) from error
 
     def load(self) -> int:
-        """Number of finished epochs; 0 where there is no state."""
-        if not self.path.is_file():
+        """Number of finished epochs; 0 where there is no state. Every process takes what the main one has written."""
+        with self._named():
+            found = self._read() if is_main() else None
+        state = from_main(found)
+        if state is None:
             return 0
-        try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
+        with self._named():
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
+        self.lines, self.best, self.best_score = state["lines"], state["best"], state["best_score"]
+        return int(state["epoch"])
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Errors that name the file, and say what to do."""
+        try:
+            yield
         except (RuntimeError, KeyError, ValueError, EOFError, OSError) as error:
             raise FeatmaskError(
                 f"cannot continue from {self.path}: {error}; delete its folder to start this run anew"
             ) from error
-        self.lines, self.best, self.best_score = state["lines"], state["best"], state["best_score"]
-        return int(state["epoch"])
+
+    def _read(self) -> Any:
+        return torch.load(self.path, map_location="cpu", weights_only=True) if self.path.is_file() else None

@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from . import __version__
+from .source import code_version
 
 PACKAGES = ("torch", "torchvision", "timm", "accelerate", "numpy", "scipy", "scikit-learn")
 
@@ -16,7 +17,7 @@ def environment() -> dict[str, str]:
     """Versions of what computed, and what it ran on; no names of hosts or users."""
     import torch
 
-    found = {"featmask": __version__, "python": platform.python_version()}
+    found = {"featmask": __version__, "code": code_version(), "python": platform.python_version()}
     for name in PACKAGES:
         try:
             found[name] = version(name)

@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import time
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import torch
 import yaml
+from torch import nn
 
 from .environment import environment
 from .family import build_layer, dropped_fraction, member
 from .files import write_json, write_text
-from .insert import attach, point_shape
+from .insert import Point, attach, attached
 from .models import Normalized, load_into, read_checkpoint, save_checkpoint
+from .processes import count, from_main, is_main, together
 from .recipe import AnyRecipe, ChosenMethod, parse_recipe
 from .results import read_lines
+from .schedules import steering
 from .tasks import Task, rebuild
 from .training import fit, seed_everything
 
@@ -38,7 +42,10 @@ def make_model(recipe: AnyRecipe, task: Task, seed: int) -> Normalized:
 
 
 def put_method(recipe: AnyRecipe, name: str, model: Normalized, task: Task) -> dict[str, Any]:
-    """Attach a method's layer; tell what was done: layer, point, options, the share that is really dropped."""
+    """Attach a method's layer; tell what was done: layer, point, options, the share that is really dropped.
+
+    The share is that at the full probability, also where a schedule leads up to it; of several places, their mean.
+    """
     method = recipe.method(name)
     layer = build_layer(method.layer, **method.options)
     info: dict[str, Any] = {"layer": method.layer, "options": method.options, "point": None, "dropped_fraction": 0.0}
@@ -46,15 +53,19 @@ def put_method(recipe: AnyRecipe, name: str, model: Normalized, task: Task) -> d
         return info
     example = torch.zeros(1, model.mean.shape[1], *task.size(recipe))
     places = places_of(method)
-    shares = []
-    for place in places:
-        shape = point_shape(model.model, place, example=example)
-        samples = int(min(MEASURED, max(128, MEASURED_VALUES // math.prod(shape))))
-        shares.append(dropped_fraction(layer, shape, samples=samples, batch_size=4))
-    attach(model.model, layer, at=places, example=example)
+    attachment = attach(model.model, layer, at=places, example=example)
+    shares = [_dropped_at(*both) for both in zip(attachment.layers, attachment.points, strict=True)]
     info["point"] = ", ".join(places)
     info["dropped_fraction"] = sum(shares) / len(shares)
+    if method.schedule is not None:
+        info["schedule"] = method.schedule.model_dump()
     return info
+
+
+def _dropped_at(layer: nn.Module, point: Point) -> float:
+    shape = point.channels, point.height, point.width
+    samples = int(min(MEASURED, max(128, MEASURED_VALUES // math.prod(shape))))
+    return dropped_fraction(layer, shape, samples=samples, batch_size=4)
 
 
 def places_of(method: ChosenMethod) -> list[str]:
@@ -87,18 +98,39 @@ def is_finished(recipe: AnyRecipe, folder: Path) -> bool:
 
 
 def train_run(recipe: AnyRecipe, method: str, seed: int, folder: Path, task: Task, device: str = "auto") -> None:
-    """Train one model, or go on where a killed run stopped; leaves ``model.safetensors`` in ``folder``."""
-    if (folder / CHECKPOINT).is_file():
+    """Train one model, or go on where a killed run stopped; leaves ``model.safetensors`` in ``folder``.
+
+    Processes that a launcher has started share the training; the main one decides and writes.
+    """
+    with together(device):
+        _train_run(recipe, method, seed, folder, task, device)
+
+
+def _train_run(recipe: AnyRecipe, method: str, seed: int, folder: Path, task: Task, device: str) -> None:
+    if from_main((folder / CHECKPOINT).is_file()):
         return
     own = recipe.under(method)
     model = make_model(own, task, seed)
     info = put_method(own, method, model, task)
-    lesson = task.lesson(own, model, seed)  # what cannot be taught leaves no folder
-    folder.mkdir(parents=True, exist_ok=True)
-    write_text(folder / "recipe.yaml", yaml.safe_dump(recipe.plain(), sort_keys=False))
-    write_json(folder / "recipe.json", recipe.plain())
-    write_json(folder / "env.json", environment())
-    trained = fit(model, lesson, own.train, seed=seed, folder=folder, device=device, title=f"{method}, seed {seed}")
+    lesson = task.lesson(own, model, seed)
+    lesson.loader(own.train)  # what cannot be taught, or not by so many processes, leaves no folder
+    if is_main():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "recipe.yaml", yaml.safe_dump(recipe.plain(), sort_keys=False))
+        write_json(folder / "recipe.json", recipe.plain())
+        write_json(folder / "env.json", environment())
+    trained = fit(
+        model,
+        lesson,
+        own.train,
+        seed=seed,
+        folder=folder,
+        device=device,
+        title=f"{method}, seed {seed}",
+        before_step=steering(own.method(method), [layer for _, layer in attached(model.model)]),
+    )
+    if not is_main():
+        return
     lines = read_lines(folder / "train.jsonl")
     best = own.train.select == "best"
     kept = max(lines, key=lambda line: line[lesson.best_by]) if best else lines[-1]
@@ -108,6 +140,7 @@ def train_run(recipe: AnyRecipe, method: str, seed: int, folder: Path, task: Tas
         "set": recipe.methods[method].set if method in recipe.methods else {},
         "parameters": sum(parameter.numel() for parameter in trained.parameters()),
         "epochs": len(lines),
+        "processes": count(),
         "seconds_per_epoch": median(line["seconds"] for line in lines),
         **{name: value for name, value in kept.items() if name.startswith("val_")},
         "best_epoch": kept["epoch"] if best else None,
@@ -127,9 +160,11 @@ def measure_run(recipe: AnyRecipe, folder: Path, task: Task, device: str = "auto
     """Evaluate a trained run's checkpoint as the recipe says; ``run.json`` comes last and means: finished."""
     (folder / FINISHED).unlink(missing_ok=True)
     model, meta = load_model(folder / CHECKPOINT)
+    start = time.perf_counter()
     for _ in task.measure(recipe.under(meta["run"]["method"]), model, device, folder=folder):
         pass  # each record is written when it is measured
-    write_json(folder / FINISHED, {**meta["run"], "evaluate": recipe.plain()["evaluate"]})
+    spent = {"evaluate": recipe.plain()["evaluate"], "seconds_measuring": time.perf_counter() - start}
+    write_json(folder / FINISHED, {**meta["run"], **spent})
 
 
 def load_model(path: str | Path) -> tuple[Normalized, dict[str, Any]]:

@@ -37,6 +37,15 @@ class RandomErasing(nn.Module):
         transforms = require("torchvision.transforms", "train")
         self.erase = transforms.RandomErasing(p, tuple(scale), tuple(ratio), value)
 
+    @property
+    def p(self) -> float:
+        """Probability that a sample is erased; may be set between steps, for a schedule."""
+        return float(self.erase.p)
+
+    @p.setter
+    def p(self, value: float) -> None:
+        self.erase.p = value
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Erase one rectangle in some of the samples while training."""
         return torch.stack([self.erase(sample) for sample in x]) if self.training and len(x) else x
@@ -62,22 +71,30 @@ class Member:
         place: ``"feature"`` layers go where the user says, ``"input"`` layers always on the normalised image.
         source: the paper.
         options: the defaults that ``build_layer`` passes to ``build``.
+        probability: the layer's attribute that a schedule may set between steps; None: it has no such thing.
     """
 
     build: Callable[..., nn.Module] | None
     place: Literal["none", "feature", "input"]
     source: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    probability: str | None = "p"
 
 
 FAMILY: dict[str, Member] = {
-    "none": Member(None, "none", "the baseline"),
+    "none": Member(None, "none", "the baseline", probability=None),
     "dropout": Member(nn.Dropout, "feature", "Srivastava et al. 2014", {"p": 0.1}),
     "dropout2d": Member(nn.Dropout2d, "feature", "Tompson et al. 2015 (SpatialDropout)", {"p": 0.1}),
     "dropblock": Member(_dropblock, "feature", "Ghiasi et al. 2018", {"p": 0.1, "block_size": 7}),
     "cutout": Member(_cutout, "input", "DeVries and Taylor 2017", {"p": 1.0, "area": 0.25}),
     "random_erasing": Member(RandomErasing, "input", "Zhong et al. 2017", {"p": 0.5}),
     "lfm": Member(LocalFeatureMasking, "feature", "Gong et al. 2024, as described"),
+    "lfm_strongest": Member(
+        LocalFeatureMasking,
+        "feature",
+        "ours, after Gong et al. 2024 and Park and Kwak 2016 (max-drop: the strongest activation is dropped)",
+        {"place": "strongest"},
+    ),
     "lfm_published": Member(PublishedFeatureMasking, "feature", "Gong et al. 2024, as in the authors' code"),
 }
 
@@ -91,6 +108,19 @@ def member(name: str) -> Member:
     if name not in FAMILY:
         raise FeatmaskError(f"unknown method {name!r}; expected one of: {', '.join(FAMILY)}")
     return FAMILY[name]
+
+
+def probability_of(name: str) -> str:
+    """The attribute of a member's layers that holds their probability.
+
+    Raises:
+        FeatmaskError: no such member, or it has none.
+    """
+    found = member(name).probability
+    if found is None:
+        able = ", ".join(name for name, one in FAMILY.items() if one.probability is not None)
+        raise FeatmaskError(f"method {name!r} has no probability that could follow a schedule; these do: {able}")
+    return found
 
 
 def build_layer(name: str, **options: Any) -> nn.Module | None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import torch
 
 from .errors import FeatmaskError
-from .masking.options import Fill, Options, Per, Range, check_input
-from .masking.overwrite import overwrite
+from .masking.guided import guide
+from .masking.options import Fill, Options, Per, Place, Range, check_input
+from .masking.overwrite import inside_transform, overwrite
 from .masking.plan import Plan, draw
 from .masking.traced import mask_traced
 
@@ -26,6 +27,7 @@ def local_feature_masking(
     aspect: Range = (0.3, 1 / 0.3),
     fill: Fill = "uniform",
     per: Per = "sample",
+    place: Place = "random",
     training: bool = True,
     generator: torch.Generator | None = None,
     inplace: bool = False,
@@ -46,6 +48,9 @@ def local_feature_masking(
             ``"noise"`` Gaussian with the plane's mean and standard deviation, or a number. Means and deviations are of
             finite values and constants to the gradient.
         per: ``"sample"``, or ``"batch"`` for one decision and one set of channels for the whole batch.
+        place: ``"random"``, or ``"strongest"``: each rectangle, its size drawn as ever, lies where the sum of
+            magnitudes over it is largest in its own plane (values that are not finite count as 0; of equal sums the
+            first in row-major order). The choice is a constant to the gradient. Not in the paper.
         training: False returns ``x`` itself.
         generator: a generator of random numbers. Default: torch's default CPU generator in eager mode (so that
             ``torch.manual_seed`` repeats the masks on any device), the device's one inside ``torch.compile``.
@@ -59,7 +64,7 @@ def local_feature_masking(
     Raises:
         FeatmaskError: an option out of range, or ``x`` not of the form above.
     """
-    options = Options(p=p, channels=channels, area=area, aspect=aspect, fill=fill, per=per)
+    options = Options(p=p, channels=channels, area=area, aspect=aspect, fill=fill, per=per, place=place)
     return masked(x, options, training=training, generator=generator, inplace=inplace)[0]
 
 
@@ -111,7 +116,7 @@ def masked(
     generator: torch.Generator | None = None,
     inplace: bool = False,
 ) -> tuple[torch.Tensor, Plan | None]:
-    """Mask ``x`` and tell what was masked: the plan, or None where the mask was drawn inside a graph."""
+    """Mask ``x`` and tell what was masked: the plan, or None where it was made inside a graph or a transform."""
     if not training:
         return x, None
     check_input(x)
@@ -121,7 +126,13 @@ def masked(
         raise FeatmaskError(f"a generator on {generator.device} cannot mask a tensor on {x.device}; use one on the CPU")
     n, c, height, width = x.shape
     plan = draw((n, c, height, width), options, generator)
-    return (overwrite(x, plan, options.fill, inplace) if len(plan) else x), plan
+    if not len(plan):
+        return x, plan
+    if options.place == "strongest":
+        plan = guide(x, plan)
+    out = overwrite(x, plan, options.fill, inplace)
+    # what was found in a transform's tensors means nothing outside of it
+    return out, None if plan.corners is not None and inside_transform() else plan
 
 
 def _in_graph(x: torch.Tensor, generator: torch.Generator | None) -> bool:

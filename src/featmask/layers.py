@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from .functional import masked
-from .masking.options import Fill, Options, Per, Range
+from .masking.options import Fill, Options, Per, Place, Range
 from .masking.plan import Plan
 
 __all__ = ["LocalFeatureMasking", "PublishedFeatureMasking"]
@@ -41,11 +41,12 @@ class LocalFeatureMasking(nn.Module):
         aspect: Range = (0.3, 1 / 0.3),
         fill: Fill = "uniform",
         per: Per = "sample",
+        place: Place = "random",
         generator: torch.Generator | None = None,
         inplace: bool = False,
     ) -> None:
         super().__init__()
-        self.options = Options(p=p, channels=channels, area=area, aspect=aspect, fill=fill, per=per)
+        self.options = Options(p=p, channels=channels, area=area, aspect=aspect, fill=fill, per=per, place=place)
         self.generator = generator
         self.inplace = inplace
         self._plan: Plan | None = None
@@ -97,7 +98,7 @@ class LocalFeatureMasking(nn.Module):
         if o.published:
             parts.append(f"first={o.first}")
         else:
-            parts += [f"fill={o.fill!r}", f"per={o.per!r}"]
+            parts += [f"fill={o.fill!r}", f"per={o.per!r}", f"place={o.place!r}"]
         return ", ".join([*parts, f"inplace={self.inplace}"])
 
     def __getstate__(self) -> dict[str, object]:

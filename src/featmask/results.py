@@ -148,9 +148,7 @@ def read_run(folder: str | Path) -> Run:
         FeatmaskError: the folder holds no finished run (``run.json`` is written last).
     """
     folder = Path(folder)
-    if not (folder / "run.json").is_file():
-        raise FeatmaskError(f"{folder} holds no finished run: run.json is missing")
-    info = _read_json(folder / "run.json")
+    info = read_info(folder)
     suites: dict[str, Suite] = {}
     samples: dict[str, Columns] = {}
     for path in sorted((folder / "eval").glob("*.json")):
@@ -167,6 +165,18 @@ def read_run(folder: str | Path) -> Run:
         suites=suites,
         samples=samples,
     )
+
+
+def read_info(folder: str | Path) -> dict[str, Any]:
+    """``run.json`` of a finished run.
+
+    Raises:
+        FeatmaskError: the folder holds no finished run (``run.json`` is written last).
+    """
+    path = Path(folder) / "run.json"
+    if not path.is_file():
+        raise FeatmaskError(f"{folder} holds no finished run: run.json is missing")
+    return _read_json(path)
 
 
 def read_runs(root: str | Path, methods: Sequence[str] | None = None) -> list[Run]:

@@ -1,4 +1,8 @@
-"""Orders in which training sees its samples: each from (seed, epoch) alone, so that a continued run repeats them."""
+"""Orders in which training sees its samples: each from (seed, epoch) alone, so that a continued run repeats them.
+
+So is what is random about a sample: every place of an epoch has a seed of its own, for the augmentation of what stands
+there. A recipe therefore means the same in one process and in many, and with any number of workers that load data.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch.utils.data import Sampler
+from torch.utils.data import Dataset, Sampler
 
 from .errors import FeatmaskError
 
-__all__ = ["PersonBatches", "Replays", "Shuffle"]
+__all__ = ["PersonBatches", "Place", "Replays", "Seeded", "Shares", "Shuffle"]
+
+#: A sample, and the seed of what is random about it: (row, seed).
+Place = tuple[int, int]
 
 
 class Shuffle(Sampler[int]):
@@ -44,8 +51,6 @@ class Replays(Shuffle):
     shows a part of the samples only, and the next epoch goes on with the part after it. About ``replays`` epochs make a
     pass over all samples. As ever, a last batch that is not full is left out of a pass.
 
-    Processes of a distributed job get batches in turn; here each of them meets all replays of its own batches.
-
     Args:
         length: how many samples there are.
         seed: of the permutations, one a pass.
@@ -71,12 +76,10 @@ class Replays(Shuffle):
 
     def __iter__(self) -> Iterator[int]:
         first = self.epoch * self.groups
-        batches = [self._batch(number) for number in range(first, first + self.groups)]
-        processes = _processes()
-        for start in range(0, self.groups, processes):
+        for number in range(first, first + self.groups):
+            batch = self._batch(number)
             for _ in range(self.replays):
-                for batch in batches[start : start + processes]:
-                    yield from batch
+                yield from batch
 
     def _batch(self, number: int) -> list[int]:
         """A batch by its number from the first pass on."""
@@ -104,7 +107,7 @@ class PersonBatches(Sampler[list[int]]):
 
     Attributes:
         epoch: set it before each epoch.
-        batch_size: P K; this and ``drop_last`` (False) are what accelerate reads to give whole batches to processes.
+        batch_size: P K.
 
     Raises:
         FeatmaskError: labels that are no list of integers, P or K below 2, or fewer than P identities.
@@ -133,7 +136,7 @@ class PersonBatches(Sampler[list[int]]):
         self.rows = np.split(order, np.cumsum(np.bincount(member))[:-1])
         self.length, self.persons, self.images = len(array), persons, images
         self.seed, self.epoch = seed, 0
-        self.batch_size, self.drop_last = persons * images, False
+        self.batch_size = persons * images
 
     def __len__(self) -> int:
         return math.ceil(self.length / self.batch_size)
@@ -144,6 +147,87 @@ class PersonBatches(Sampler[list[int]]):
         pictures = [_Deck(rows, rng) for rows in self.rows]
         for _ in range(len(self)):
             yield [row for person in people.deal(self.persons) for row in pictures[person].deal(self.images)]
+
+
+class Shares(Sampler[list[Place]]):
+    """Batches of an order, cut into equal parts for the processes that train together: a batch sampler.
+
+    A batch is the recipe's, whatever the number of processes: each gets a piece of it, in the order of the processes. A
+    piece of a batch of persons holds whole persons. A last batch that is not full is left out, unless it is the only
+    one (BatchNorm breaks on a batch of one image).
+
+    Args:
+        order: of the samples, or whole batches of them.
+        batch_size: samples a batch; of whole batches it is known.
+        process: this process, from 0.
+        processes: how many there are.
+
+    Raises:
+        FeatmaskError: processes that would get parts of different sizes, or fewer than two images (persons) each.
+    """
+
+    def __init__(self, order: Shuffle | PersonBatches, batch_size: int, process: int = 0, processes: int = 1) -> None:
+        self.order, self.process, self.processes = order, process, processes
+        self.batch_size = order.batch_size if isinstance(order, PersonBatches) else min(batch_size, len(order))
+        if processes > 1:
+            self._check()
+
+    def __len__(self) -> int:
+        return len(self.order) if isinstance(self.order, PersonBatches) else len(self.order) // self.batch_size
+
+    def __iter__(self) -> Iterator[list[Place]]:
+        # the third number keeps these apart from what the order draws
+        rng = np.random.default_rng([self.order.seed, self.order.epoch, 1])
+        part = self.batch_size // self.processes
+        mine = slice(self.process * part, (self.process + 1) * part)
+        for batch in self._batches():
+            seeds = rng.integers(2**32, size=self.batch_size)
+            yield list(zip(batch[mine], seeds[mine].tolist(), strict=True))
+
+    def _batches(self) -> Iterator[list[int]]:
+        if isinstance(self.order, PersonBatches):
+            yield from self.order
+            return
+        rows = list(self.order)
+        for start in range(0, len(self) * self.batch_size, self.batch_size):
+            yield rows[start : start + self.batch_size]
+
+    def _check(self) -> None:
+        images = self.order.images if isinstance(self.order, PersonBatches) else 1
+        parts, left = divmod(self.batch_size // images, self.processes)
+        if left or parts < 2:
+            what = f"{self.batch_size // images} persons" if images > 1 else f"{self.batch_size} images"
+            step = self.processes * images
+            raise FeatmaskError(
+                f"train.batch_size: {self.processes} processes cannot share a batch of {what} out equally, 2 or more "
+                f"each; set it to a multiple of {step} from {2 * step} on, no more than there is data for, or start "
+                "fewer processes"
+            )
+
+
+class Seeded(Dataset[Any]):
+    """Samples by (row, seed): what is random about one comes from its seed, and leaves other random numbers alone.
+
+    Args:
+        data: samples by row, augmented by torch's global random numbers on the CPU, if at all.
+    """
+
+    def __init__(self, data: Dataset[Any]) -> None:
+        self.data = data
+
+    def __getitem__(self, place: Place) -> Any:
+        return self.__getitems__([place])[0]
+
+    def __getitems__(self, places: Sequence[Place]) -> list[Any]:
+        """A batch at once, as torch's loader asks for it."""
+        before, found = torch.get_rng_state(), []
+        try:
+            for row, seed in places:
+                torch.default_generator.manual_seed(seed)
+                found.append(self.data[row])
+        finally:
+            torch.set_rng_state(before)
+        return found
 
 
 class _Deck:
@@ -164,9 +248,3 @@ class _Deck:
             added = [card for card in fresh if card not in hand][: count - len(hand)]
             hand, self.left = hand + added, [card for card in fresh if card not in added]
         return hand
-
-
-def _processes() -> int:
-    """How many processes train together."""
-    distributed = torch.distributed
-    return distributed.get_world_size() if distributed.is_available() and distributed.is_initialized() else 1

@@ -2,6 +2,10 @@
 
 Every epoch seeds all random numbers from (seed, epoch) and ends by writing the whole state. A run that was killed goes
 on at the last finished epoch and ends, on a CPU, bit for bit where an uninterrupted one does.
+
+Several processes (``torchrun``, ``accelerate launch``) share the batches of one model out: a batch, its augmentation
+and the averaged gradient are those of a single process. Masks are drawn by each for its own samples, and BatchNorm sees
+the process's own part.
 """
 
 from __future__ import annotations
@@ -10,6 +14,7 @@ import math
 import random
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -24,10 +29,11 @@ from .checkpointing import TrainingState
 from .devices import check_device
 from .errors import FeatmaskError, require
 from .optim import SCALE, loss_scale_at, make_optimizer, rate_at
+from .processes import count, is_main, mean_of_each, on_cpu, part_of_the_mean, rank, totals
 from .progress import progress
 from .recipe import Train
 from .runlog import RunLog
-from .sampling import PersonBatches, Shuffle
+from .sampling import PersonBatches, Seeded, Shares, Shuffle
 
 __all__ = ["Lesson", "fit", "seed_everything"]
 
@@ -56,23 +62,22 @@ class Lesson:
     scale: Callable[[str], float] = lambda _: 1.0
 
     def loader(self, settings: Train) -> DataLoader[Any]:
-        """Batches in the lesson's order."""
-        options: dict[str, Any] = {
-            "num_workers": settings.workers,
-            "persistent_workers": settings.workers > 0,
-            "batch_sampler": self.order,
-        }
-        if isinstance(self.order, Shuffle):
-            del options["batch_sampler"]
-            # a last batch of one image breaks BatchNorm
-            drop_last = len(self.order) > settings.batch_size
-            options |= {"sampler": self.order, "batch_size": settings.batch_size, "drop_last": drop_last}
-        return DataLoader(self.data, **options)
+        """Batches in the lesson's order, or this process's part of each.
+
+        Raises:
+            FeatmaskError: the processes cannot share a batch out.
+        """
+        return DataLoader(
+            Seeded(self.data),
+            batch_sampler=Shares(self.order, settings.batch_size, rank(), count()),
+            num_workers=settings.workers,
+            persistent_workers=settings.workers > 0,
+        )
 
 
-def seed_everything(seed: int, epoch: int) -> None:
-    """Seed torch (all devices), NumPy and Python from one pair of numbers."""
-    state = np.random.SeedSequence([seed, epoch]).generate_state(3)
+def seed_everything(seed: int, epoch: int, process: int = 0) -> None:
+    """Seed torch (all devices), NumPy and Python from these numbers alone."""
+    state = np.random.SeedSequence([seed, epoch, process]).generate_state(3)
     torch.manual_seed(int(state[0]))
     np.random.seed(int(state[1]))  # noqa: NPY002 - other libraries read the global generator
     random.seed(int(state[2]))
@@ -87,8 +92,11 @@ def fit(
     folder: Path,
     device: str = "auto",
     title: str = "training",
+    before_step: Callable[[float], None] | None = None,
 ) -> nn.Module:
     """Train ``model`` and return the weights that are kept (averaged and selected as ``settings`` say).
+
+    Of several processes each trains; the main one alone validates, writes, and returns the weights that are kept.
 
     Args:
         model: takes pixels in [0, 1], its mask already attached.
@@ -98,36 +106,44 @@ def fit(
         folder: gets ``train.jsonl``, ``state/`` and TensorBoard's ``tb/``; an interrupted run there is continued.
         device: ``auto``, ``cpu``, ``cuda`` or ``mps``.
         title: shown beside the progress.
+        before_step: called before every step with the epochs passed, such as 2.25; for what changes over training. It
+            must depend on nothing else, or a continued run would end elsewhere.
 
     Raises:
-        FeatmaskError: the loss is not finite, the device is missing, or the state in ``folder`` is another model's.
+        FeatmaskError: the loss is not finite, the device is missing, the processes cannot share a batch out, or the
+            state in ``folder`` is another model's.
     """
     accelerator = _accelerator(device, settings.amp)
     if settings.channels_last:
         model = model.to(memory_format=torch.channels_last)
     taught = _Taught(model, lesson.objective)
     optimizer = make_optimizer(taught, settings, lambda name: lesson.scale(name.removeprefix("model.")))
-    prepared, optimizer, loader = accelerator.prepare(taught, optimizer, lesson.loader(settings))
+    loader = lesson.loader(settings)
+    prepared, optimizer = accelerator.prepare(taught, optimizer)
+    if count() > 1 and accelerator.device.type == "cpu":
+        prepared.register_comm_hook(None, lambda _, bucket: mean_of_each(bucket))
     bare = cast(_Taught, accelerator.unwrap_model(prepared))
     average = _average(bare.model, settings.ema) if settings.ema else None
     kept: nn.Module = bare.model if average is None else average.module
     state = TrainingState(folder / STATE, bare, optimizer, average, lesson.best_by)
     first = state.load()
-    log = RunLog(folder, settings.tensorboard and accelerator.is_main_process)
-    log.restore(state.lines)
-    learner = _Learner(accelerator, prepared, optimizer, loader, settings, average)
+    log = RunLog(folder, settings.tensorboard) if is_main() else None
+    if log is not None:
+        log.restore(state.lines)
+    learner = _Learner(accelerator, prepared, optimizer, loader, settings, average, before_step)
     for epoch in range(first, settings.epochs):
-        seed_everything(seed, epoch)
+        # each process for itself: samples of two of them must not share masks
+        seed_everything(seed, epoch, rank())
         lesson.order.epoch = epoch
         start = time.perf_counter()
         line = {"epoch": epoch + 1, **learner.epoch(epoch, f"{title}, epoch {epoch + 1}/{settings.epochs}")}
-        line |= lesson.validate(kept, accelerator.device)
-        line["seconds"] = time.perf_counter() - start
-        if accelerator.is_main_process:
+        if log is not None:
+            line |= lesson.validate(kept, accelerator.device)
+            line["seconds"] = time.perf_counter() - start
             state.save(epoch + 1, line, kept if settings.select == "best" else None)
             log.append(line)
-        accelerator.wait_for_everyone()
-    log.close()
+    if log is not None:
+        log.close()
     if state.best is not None:
         kept.load_state_dict(state.best)
     accelerator.free_memory()
@@ -157,18 +173,21 @@ class _Learner:
         loader: Any,
         settings: Train,
         average: AveragedModel | None,
+        before_step: Callable[[float], None] | None,
     ) -> None:
         self.accelerator, self.taught, self.optimizer, self.loader = accelerator, taught, optimizer, loader
-        self.settings, self.average = settings, average
+        self.settings, self.average, self.before_step = settings, average, before_step
 
     def epoch(self, epoch: int, title: str) -> dict[str, float]:
         """Train on every sample once; give the mean loss and the accuracy along the way."""
         self.taught.train()
         steps = len(self.loader)
         loss_sum, right, seen = 0.0, 0, 0
-        with progress(title, steps) as bar:
+        with progress(title, steps) if is_main() else nullcontext() as bar:
             for step, (pixels, labels, weights, _) in enumerate(self.loader):
                 done = epoch * steps + step
+                if self.before_step is not None:
+                    self.before_step(epoch + step / steps)
                 rate = rate_at(self.settings, epoch + step / steps, done, steps)
                 for group in self.optimizer.param_groups:
                     group["lr"] = rate * group[SCALE]
@@ -177,16 +196,21 @@ class _Learner:
                     where = f"epoch {epoch + 1}, step {step + 1}"
                     raise FeatmaskError(f"the loss is not finite in {where}; lower train.lr, or set train.clip_grad")
                 loss_sum, right, seen = loss_sum + loss * len(labels), right + correct, seen + len(labels)
-                bar.advance()
-        return {"lr": rate, "train_loss": loss_sum / seen, "train_accuracy": right / seen}
+                if bar is not None:
+                    bar.advance()
+        loss_all, right_all, seen_all = totals(loss_sum, right, seen, device=self.accelerator.device)
+        return {"lr": rate, "train_loss": loss_all / seen_all, "train_accuracy": right_all / seen_all}
 
     def _step(
         self, pixels: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor, scale: float
     ) -> tuple[float, int]:
-        settings = self.settings
+        settings, device = self.settings, self.accelerator.device
+        # MPS has no float64
+        pixels, labels, weights = pixels.to(device), labels.to(device), weights.float().to(device)
         if settings.channels_last:
             pixels = pixels.contiguous(memory_format=torch.channels_last)
         loss, right = self.taught(pixels, labels, weights)
+        loss = part_of_the_mean(loss, weights)
         self.accelerator.backward(loss * scale if scale != 1 else loss)
         if settings.clip_grad is not None:
             self.accelerator.clip_grad_norm_(self.taught.parameters(), settings.clip_grad)
@@ -208,4 +232,8 @@ def _accelerator(device: str, amp: str) -> Any:
     check_device(device)
     # accelerate keeps one state a process; a second run may ask for another precision or device
     require("accelerate.state", "train").AcceleratorState._reset_state(reset_partial_state=True)
-    return accelerate.Accelerator(cpu=device == "cpu", mixed_precision=amp, step_scheduler_with_optimizer=False)
+    # every step takes the same way through the network, which may leave a head out
+    handler = accelerate.DistributedDataParallelKwargs(static_graph=True)
+    return accelerate.Accelerator(
+        cpu=on_cpu(device), mixed_precision=amp, step_scheduler_with_optimizer=False, kwargs_handlers=[handler]
+    )

@@ -13,6 +13,7 @@ from ..errors import FeatmaskError
 FillName = Literal["uniform", "zero", "mean", "noise"]
 Fill = FillName | float
 Per = Literal["sample", "batch"]
+Place = Literal["random", "strongest"]
 Range = tuple[float, float]
 
 #: Bits of a number in [0, 1) that each type holds exactly.
@@ -38,6 +39,7 @@ class Options:
     aspect: Range = (0.3, 1 / 0.3)
     fill: Fill = "uniform"
     per: Per = "sample"
+    place: Place = "random"
     published: bool = False
     first: int | None = None
 
@@ -51,8 +53,11 @@ class Options:
                 raise FeatmaskError(f"fill: expected one of {get_args(FillName)} or a number, got {self.fill!r}")
         elif isinstance(self.fill, bool) or not isinstance(self.fill, (int, float)) or math.isnan(self.fill):
             raise FeatmaskError(f"fill: expected one of {get_args(FillName)} or a number, got {self.fill!r}")
-        if self.per not in get_args(Per):
-            raise FeatmaskError(f"per: expected one of {get_args(Per)}, got {self.per!r}")
+        for name, kinds in (("per", Per), ("place", Place)):
+            if getattr(self, name) not in get_args(kinds):
+                raise FeatmaskError(f"{name}: expected one of {get_args(kinds)}, got {getattr(self, name)!r}")
+        if self.published and self.place != "random":
+            raise FeatmaskError(f"place: the authors' code knows 'random' alone, got {self.place!r}")
         if self.first is not None and (type(self.first) is not int or self.first < 1):
             raise FeatmaskError(f"first: expected a number of samples from 1 up, or None for all; got {self.first!r}")
 

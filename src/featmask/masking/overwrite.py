@@ -6,6 +6,7 @@ coordinates are kept for the backward pass.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,20 +26,23 @@ def overwrite(x: torch.Tensor, plan: Plan, fill: Fill, inplace: bool = False) ->
             expanded tensor). Autograd itself raises for outputs that their own backward pass needs, such as ReLU's.
     """
     if inplace:
-        inplace = not _inside_transform()
+        inplace = not inside_transform()
         base = x if x._base is None else x._base  # autograd, too, refuses a view of a leaf, but after the write
         if base.requires_grad and base.is_leaf and torch.is_grad_enabled():
             raise FeatmaskError("inplace=True cannot overwrite a leaf tensor that requires a gradient; leave it False")
         if any(step == 0 and size > 1 for step, size in zip(x.stride(), x.shape, strict=True)):
             raise FeatmaskError("inplace=True cannot overwrite an expanded tensor, whose values share memory")
-    out: torch.Tensor = _Overwrite.apply(x, plan, fill, inplace)
+    out: torch.Tensor = _Overwrite.apply(x, plan.corners, plan, fill, inplace)
     return out
 
 
 class _Overwrite(torch.autograd.Function):
+    """The plan's corners are an argument of their own: transforms must see every tensor that depends on their input."""
+
     @staticmethod
-    def forward(x: torch.Tensor, plan: Plan, fill: Fill, inplace: bool) -> torch.Tensor:
+    def forward(x: torch.Tensor, corners: torch.Tensor | None, plan: Plan, fill: Fill, inplace: bool) -> torch.Tensor:
         out = x if inplace else x.clone()
+        plan = replace(plan, corners=corners)
         if x.device.type == "cpu" and not _is_stack(x):
             _write_slices(out, x, plan, fill)
         else:
@@ -46,28 +50,43 @@ class _Overwrite(torch.autograd.Function):
         return out
 
     @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[torch.Tensor, Plan, Fill, bool], output: torch.Tensor) -> None:
-        x, ctx.plan, _, ctx.inplace = inputs
+    def setup_context(
+        ctx: Any, inputs: tuple[torch.Tensor, torch.Tensor | None, Plan, Fill, bool], output: torch.Tensor
+    ) -> None:
+        x, corners, ctx.plan, _, ctx.inplace = inputs
+        ctx.save_for_backward(corners)
+        ctx.save_for_forward(corners)
         if ctx.inplace:  # also bumps the version counter, so that a wrong use is noticed: NumPy does not
             ctx.mark_dirty(x)
 
     @staticmethod
-    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
+    def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor, None, None, None, None]:
         # Always a copy: the incoming gradient may be shared with other branches, hooks and callers.
-        return _Overwrite.apply(grads[0], ctx.plan, 0.0, False), None, None, None
+        return _Overwrite.apply(grads[0], *ctx.saved_tensors, ctx.plan, 0.0, False), None, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, *tangents: torch.Tensor) -> torch.Tensor:
-        out: torch.Tensor = _Overwrite.apply(tangents[0], ctx.plan, 0.0, ctx.inplace)
+        out: torch.Tensor = _Overwrite.apply(tangents[0], *ctx.saved_tensors, ctx.plan, 0.0, ctx.inplace)
         return out
 
     @staticmethod
     def vmap(
-        info: Any, in_dims: tuple[int | None, ...], x: torch.Tensor, plan: Plan, fill: Fill, inplace: bool
+        info: Any,
+        in_dims: tuple[int | None, ...],
+        x: torch.Tensor,
+        corners: torch.Tensor | None,
+        plan: Plan,
+        fill: Fill,
+        inplace: bool,
     ) -> tuple[torch.Tensor, int | None]:
-        if in_dims[0] is None:
-            return _Overwrite.apply(x, plan, fill, False), None
-        return torch.stack([_Overwrite.apply(part, plan, fill, False) for part in x.unbind(in_dims[0])]), 0
+        if in_dims[:2] == (None, None):
+            return _Overwrite.apply(x, corners, plan, fill, False), None
+        parts, places = (
+            [value] * info.batch_size if dim is None or value is None else value.unbind(dim)
+            for value, dim in zip((x, corners), in_dims[:2], strict=True)
+        )
+        written = [_Overwrite.apply(*both, plan, fill, False) for both in zip(parts, places, strict=True)]
+        return torch.stack(written), 0
 
 
 def _is_stack(x: torch.Tensor) -> bool:
@@ -76,7 +95,7 @@ def _is_stack(x: torch.Tensor) -> bool:
     return bool(getattr(functorch, "is_legacy_batchedtensor", lambda tensor: False)(x))
 
 
-def _inside_transform() -> bool:
+def inside_transform() -> bool:
     """Whether a torch.func transform is active; there a copy is made, since those cannot follow NumPy's writes."""
     return bool(getattr(torch._C, "_are_functorch_transforms_active", lambda: False)())
 
@@ -90,13 +109,13 @@ def _write_slices(out: torch.Tensor, x: torch.Tensor, plan: Plan, fill: Fill) ->
     array, numbers = target.numpy(), values.numpy()
     if fill == "noise":
         start = 0
-        for n, c, top, bottom, left, right in plan.boxes.tolist():
+        for n, c, top, bottom, left, right in plan.placed().tolist():
             box = array[n, c, top:bottom, left:right]
             box[...] = numbers[start : start + box.size].reshape(box.shape)
             start += box.size
         return
     # .tolist() would turn float16 and bf16's bits into Python numbers; items of the array keep their type
-    for (n, c, top, bottom, left, right), value in zip(plan.boxes.tolist(), numbers, strict=True):
+    for (n, c, top, bottom, left, right), value in zip(plan.placed().tolist(), numbers, strict=True):
         array[n, c, top:bottom, left:right] = value
 
 
@@ -124,10 +143,10 @@ def write_planes(out: torch.Tensor, plan: Plan, fill: Fill) -> None:
     # float64 holds every coordinate and every fill exactly; a box takes 56 bytes
     packed = np.concatenate([plan.boxes, on_grid(plan.uniform, out.dtype)[:, None]], axis=1, dtype=np.float64)
     host = torch.from_numpy(packed[np.concatenate(turns)])
-    if out.device.type == "cuda":
-        host = host.pin_memory()
     # MPS has no float64; float32 holds coordinates up to 2**24
-    table = host.float().to(out.device) if out.device.type == "mps" else host.to(out.device, non_blocking=True)
+    table = send(host.float() if out.device.type == "mps" else host, out.device)
+    if plan.corners is not None:  # one box a plane, so that the one round is the boxes' own order
+        table[:, 2:6:2], table[:, 3:6:2] = plan.corners, plan.corners + (table[:, 3:6:2] - table[:, 2:6:2])
     rows = torch.arange(out.shape[2], device=out.device)
     cols = torch.arange(out.shape[3], device=out.device)
     for part in torch.split(table, [len(turn) for turn in turns]):
@@ -136,6 +155,11 @@ def write_planes(out: torch.Tensor, plan: Plan, fill: Fill) -> None:
         top, bottom, left, right = (part[:, i, None] for i in range(2, 6))
         inside = ((rows >= top) & (rows < bottom))[:, :, None] & ((cols >= left) & (cols < right))[:, None, :]
         out[n, c] = torch.where(inside, _device_fill(planes, part[:, 6], plan.seed, fill), planes)
+
+
+def send(host: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """A tensor on the host, on its way to ``device``: nothing waits for it to arrive."""
+    return (host.pin_memory() if device.type == "cuda" else host).to(device, non_blocking=True)
 
 
 def _device_fill(planes: torch.Tensor, uniform: torch.Tensor, seed: int, fill: Fill) -> torch.Tensor:

@@ -30,20 +30,31 @@ class Plan:
             empty, in writing order: where boxes overlap, the later one wins.
         uniform: (K,) draws in [0, 1), one a box, for the uniform fill.
         seed: for further draws that belong to this plan (noise).
+        corners: (K, 2) integers ``top, left`` where a device found the places: the boxes lie there, and those of
+            ``boxes`` tell their sizes alone. Such a plan touches every plane at most once.
     """
 
     shape: tuple[int, int, int, int]
     boxes: Ints
     uniform: Floats
     seed: int
+    corners: torch.Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
 
+    def placed(self) -> Ints:
+        """The boxes where they lie; waits for the device that found the places, if one did."""
+        if self.corners is None:
+            return self.boxes
+        starts = self.corners.cpu().numpy()
+        sizes = self.boxes[:, 3::2] - self.boxes[:, 2::2]
+        return np.stack([*self.boxes[:, :2].T, *np.stack([starts, starts + sizes], 2).reshape(-1, 4).T], axis=1)
+
     def mask(self) -> torch.Tensor:
         """The overwritten values as a boolean (N, C, H, W) tensor on the CPU."""
         mask = np.zeros(self.shape, dtype=bool)
-        for n, c, top, bottom, left, right in self.boxes.tolist():
+        for n, c, top, bottom, left, right in self.placed().tolist():
             mask[n, c, top:bottom, left:right] = True
         return torch.from_numpy(mask)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from .guided import strongest
 from .options import BITS, PUBLISHED_TRIES, TRIES, Options
 from .overwrite import plane_statistics
 from .plan import rank
@@ -97,7 +98,11 @@ def _rectangles(x: torch.Tensor, options: Options, uniform: _Uniform) -> tuple[t
     samples = uniform(1 if shared else n) < options.p
     channels = uniform(1 if shared else n, c).argsort(1) < options.count(c)
     h, w = _sizes(uniform, n, c, height, width, options, TRIES)
-    top, left = _position(uniform, height - h), _position(uniform, width - w)
+    if options.place == "strongest":  # of every plane, since shapes are static
+        found = strongest(x.detach().flatten(0, 1), h.flatten().long(), w.flatten().long())
+        top, left = (start.view(n, c) for start in found)
+    else:
+        top, left = _position(uniform, height - h), _position(uniform, width - w)
     active = samples[:, None] & channels
     return _within(height, top, top + h) & active[..., None], _within(width, left, left + w)
 

@@ -3,7 +3,7 @@
 from .base import Recipe
 from .classification import ClassificationRecipe
 from .measured import Evaluate, OwnSuite
-from .parts import ChosenMethod, Method, Train
+from .parts import ChosenMethod, Method, Schedule, Train
 from .reading import AnyRecipe, override, parse_recipe, read_recipe
 from .reid import Place, ReidEvaluate, ReidRecipe, ReidTrain
 
@@ -19,6 +19,7 @@ __all__ = [
     "ReidEvaluate",
     "ReidRecipe",
     "ReidTrain",
+    "Schedule",
     "Train",
     "override",
     "parse_recipe",

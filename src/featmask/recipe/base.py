@@ -10,9 +10,10 @@ from pydantic import Field, ValidationError, model_validator
 from typing_extensions import Self
 
 from ..errors import FeatmaskError
+from ..source import code_version
 from .keys import set_key
 from .mistakes import mistakes
-from .parts import ChosenMethod, Method, Strict, Train, filled
+from .parts import ChosenMethod, Method, Strict, Train, Tune, filled
 
 
 class Recipe(Strict):
@@ -30,6 +31,7 @@ class Recipe(Strict):
     train: Train = Train()
     methods: dict[str, Method] = Field(min_length=1)
     seeds: int = Field(1, ge=1)
+    tune: Tune = Tune()
 
     @model_validator(mode="before")
     @classmethod
@@ -51,6 +53,7 @@ class Recipe(Strict):
                 raise ValueError(f"methods.{name}.set: {'; '.join(mistakes(error, type(self)))}") from error
             except FeatmaskError as error:
                 raise ValueError(f"methods.{name}.set: {error}") from error
+            self.method(name)
         return self
 
     def check(self) -> None:
@@ -65,14 +68,29 @@ class Recipe(Strict):
         return self.model_dump(mode="json")
 
     def key(self) -> str:
-        """Eight hexadecimal digits of everything that training depends on."""
-        relevant = {k: v for k, v in self.plain().items() if k in self.trained_by}
+        """Eight hexadecimal digits of everything that training depends on: the recipe's keys, and the code."""
+        relevant = {k: v for k, v in self.plain().items() if k in self.trained_by} | {"code": code_version()}
+        for method in relevant["methods"].values():
+            del method["space"]  # where options are searched for; what was found stands in ``options``
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:8]
 
     def method(self, name: str) -> ChosenMethod:
-        """A method with its layer and place filled in; any member of the family works, named in the recipe or not."""
+        """A method with its layer and place filled in; any member of the family works, named in the recipe or not.
+
+        Raises:
+            FeatmaskError: it has a schedule, but nothing that could follow one.
+        """
         found = self.methods.get(name, Method())
-        return ChosenMethod(layer=found.layer or name, at=found.at or self.at, options=found.options)
+        layer = found.layer or name
+        schedule = found.schedule if found.schedule and found.schedule.kind != "constant" else None
+        if schedule is not None:
+            from ..family import probability_of
+
+            try:
+                probability_of(layer)
+            except FeatmaskError as error:
+                raise FeatmaskError(f"methods.{name}.schedule: {error}") from error
+        return ChosenMethod(layer=layer, at=found.at or self.at, options=found.options, schedule=schedule)
 
     def under(self, name: str) -> Self:
         """The recipe as a method changes it for itself."""

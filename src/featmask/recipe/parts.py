@@ -51,17 +51,46 @@ class Train(Strict):
         return self
 
 
+class Schedule(Strict):
+    """How a method's probability rises to its full value; see :mod:`featmask.schedules`."""
+
+    kind: Literal["constant", "ramp", "cosine"] = "constant"
+    epochs: float = Field(
+        5.0, gt=0, allow_inf_nan=False, description="until p is reached; a shorter training never reaches it"
+    )
+    start: float = Field(0.0, ge=0, le=1, description="share of p that training begins with")
+
+    @model_validator(mode="after")
+    def _keys_of_the_kind(self) -> Schedule:
+        fields = type(self).model_fields  # not model_fields_set: a recipe in a run's folder names every key
+        if self.kind == "constant" and any(getattr(self, key) != fields[key].default for key in ("epochs", "start")):
+            raise ValueError("epochs, start: keys of ramp and cosine, which constant does not have")
+        return self
+
+
 class Method(Strict):
     """A regulariser: a member of the family, where it sits, its options. ``layer`` defaults to the method's name.
 
     ``set`` changes other keys of the recipe for this method alone, such as ``train.label_smoothing: 0.1``: so a recipe
     compares with what is no layer (an augmentation, a loss, adversarial training), alone or together with one.
+    ``schedule`` lets its probability rise over training, such as ``{kind: ramp, epochs: 5}``.
+    ``space`` says where ``compare --tune`` looks for options; see :mod:`featmask.comparison.spaces`.
     """
 
     layer: str | None = None
     at: str | tuple[str, ...] | None = None
     options: dict[str, Any] = {}
+    schedule: Schedule | None = Field(None, description="null: p stays what it is")
     set: dict[str, Any] = {}
+    space: dict[str, Any] | None = Field(None, description="null: the family's own; {}: nothing is searched")
+
+
+class Tune(Strict):
+    """How options are searched for by ``compare --tune``: trials are trained, and judged on validation data alone."""
+
+    at: tuple[str | tuple[str, ...], ...] = Field((), description="places to choose from; none: where the method sits")
+    epochs: int | None = Field(None, ge=1, description="of a trial; null: as many as a run")
+    seed: int = Field(1000, ge=0, description="of every trial; no seed of the comparison")
 
 
 class ChosenMethod(Strict):
@@ -70,6 +99,7 @@ class ChosenMethod(Strict):
     layer: str
     at: str | tuple[str, ...]
     options: dict[str, Any]
+    schedule: Schedule | None = None
 
 
 def _radius(value: Any) -> str:

@@ -143,7 +143,7 @@ class _CrossEntropy(nn.Module):
 
 
 def _validate(model: nn.Module, data: Images, batch_size: int, device: torch.device) -> dict[str, float]:
-    """Loss and accuracy on the validation part; every process computes all of it, so none waits for another."""
+    """Loss and accuracy on the validation part; the main process computes them alone."""
     loss, right = 0.0, 0
     with evaluating(model), torch.no_grad():
         for pixels, labels, _, _ in DataLoader(data, batch_size=batch_size):

@@ -75,7 +75,7 @@ class Objective(nn.Module):
 
 
 def _validate(splits: PeopleSplits, batch_size: int, model: nn.Module, device: torch.device) -> dict[str, float]:
-    """mAP and Rank-1 on held-out persons, if there are any; every process computes all of it."""
+    """mAP and Rank-1 on held-out persons, if there are any; the main process computes them alone."""
     if splits.validation is None:
         return {}
     query, gallery = (
