@@ -18,6 +18,7 @@ import pytest
 from matplotlib.image import imread, imsave
 from scipy.stats import binomtest
 
+from featmask import gallery
 from featmask.errors import FeatmaskError
 from featmask.report import write_report
 from featmask.report.tables import aggregate
@@ -219,8 +220,8 @@ def test_links_hold_whatever_a_folder_is_called(tmp_path):
 
 def test_an_image_is_embedded(tmp_path):
     runs = make_study(tmp_path, ("none",), 1)
-    imsave(tmp_path / "m.png", np.zeros((4, 4, 3)))
-    page = write_report(tmp_path, runs, command="c", images={"a <mask>": tmp_path / "m.png"})["report.html"].read_text()
+    gallery.save(tmp_path, "m", "masks", lambda path: imsave(path, np.zeros((4, 4, 3)), format="png") or "a <mask>")
+    page = write_report(tmp_path, runs, command="c")["report.html"].read_text()
     assert 'src="data:image/png;base64,iVBOR' in page
     assert 'alt="a &lt;mask&gt;"' in page
 
@@ -251,8 +252,8 @@ def test_few_seeds_make_no_claim(tmp_path):
 def test_small_and_large_studies(tmp_path, methods, seeds, attacked):
     runs = make_study(tmp_path, methods, seeds, attacked)
     page = write_report(tmp_path, runs, command="c")["report.html"].read_text()
-    # a panel a headline figure, two curves of training, the dropped share, and two panels under attack
-    assert page.count("<svg") == (3 + 2 + 1 + 2 if attacked else 2 + 2 + 1)
+    # a panel a headline figure, two curves of training, cost, dropped share; under attack two and one a challenger
+    assert page.count("<svg") == (3 + 2 + 1 + 1 + 2 + 11 if attacked else 2 + 2 + 1 + 1)
 
 
 def test_no_label_of_an_axis_is_cut(tmp_path):
@@ -308,15 +309,14 @@ def test_mistakes(tmp_path):
     runs = make_study(tmp_path, ("none",), 1)
     with pytest.raises(FeatmaskError, match="one run a method and seed"):
         write_report(tmp_path, [*runs, *runs], command="c")
-    (tmp_path / "no.png").write_text("no picture")
+    gallery.save(tmp_path, "no", "masks", lambda path: path.write_text("no picture") and "x")
     with pytest.raises(FeatmaskError, match="expected a PNG"):
-        write_report(tmp_path, runs, command="c", images={"x": tmp_path / "no.png"})
+        write_report(tmp_path, runs, command="c")
+    gallery.discard(tmp_path, "no")
     with pytest.raises(FeatmaskError, match="no finished runs"):
         write_report(tmp_path, [], command="c")
     with pytest.raises(FeatmaskError, match="baseline"):
         write_report(tmp_path, runs, command="c", baseline="lfm")
-    with pytest.raises(FeatmaskError, match="cannot read the image"):
-        write_report(tmp_path, runs, command="c", images={"x": tmp_path / "none.png"})
     assert not list(tmp_path.glob("report*"))
 
 

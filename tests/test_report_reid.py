@@ -147,7 +147,7 @@ def test_mcnemar_is_for_right_or_wrong_alone(tmp_path):
 
 
 def test_the_report_states_rules_and_rendering_and_escapes_names(runs, tmp_path):
-    write_report(tmp_path, runs, command="featmask compare x.yaml", images={})
+    write_report(tmp_path, runs, command="featmask compare x.yaml")
     page, text = (tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()
     for written in (page, text):
         assert RENDERED in written

@@ -16,7 +16,7 @@ from .report.metric import Metric, attack_title, other_domain, show
 from .report.retrieval import is_retrieval, notices, rules, size_text, suite_place
 from .report.rows import rows
 from .report.tables import Study, aggregate
-from .report.verdicts import verdict_lines
+from .report.verdicts import metric_lines, verdict_lines
 from .results import Run, Suite
 
 #: A row of a ranking's table: suite, attack, size.
@@ -116,11 +116,43 @@ def print_comparison(runs: Sequence[Run], report: Mapping[str, Path]) -> None:
         cells = (field.text.replace(" ± ", "±") for field in row.fields)
         table.add_row(escape(row.method), str(row.seeds), *cells, row.dropped, row.seconds)
     console.print(table)
-    for line in verdict_lines(study):
+    for line in [*verdict_lines(study), *(line.sentence for line in metric_lines(study))]:
         _say(console, line)
     _footing(console, [suite for run in runs for suite in run.suites.values()])
     for path in report.values():
         console.print(str(path), soft_wrap=True, highlight=False, markup=False)
+
+
+def print_plan(plan: Mapping[str, Any], workers: int) -> None:
+    """A row a method: what of its seeds is finished, goes on or is new, and how long the rest should take."""
+    console = _console()
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("method", no_wrap=True)
+    for head in ("trials", "finished", "to go on", "new", "expected"):
+        table.add_column(head, justify="right", no_wrap=True)
+    for method in dict.fromkeys(run["method"] for run in plan["runs"]):
+        own = [run for run in plan["runs"] if run["method"] == method]
+        states = [sum(run["state"] == state for run in own) for state in ("finished", "to go on", "new")]
+        names = [f"tune {method}", *(f"{method}, seed {run['seed']}" for run in own)]
+        seconds = sum(plan["seconds"].get(name, 0.0) for name in names)
+        table.add_row(escape(method), str(plan["trials"].get(method, 0)), *map(str, states), duration(seconds))
+    console.print(table)
+    _say(console, f"All that is left: about {duration(plan['total_seconds'])} on one worker.")
+    if workers > 1:
+        _say(console, f"{workers} workers share this machine's threads: less than that, but more than a {workers}th.")
+    for source in plan["sources"]:
+        _say(console, f"Expected {source}.")
+    console.print(plan["folder"], soft_wrap=True, highlight=False, markup=False)
+
+
+def duration(seconds: float) -> str:
+    """As people say it: two units at most."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 90:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def _columns(study: Study) -> list[Metric]:

@@ -1,4 +1,4 @@
-"""Verbs that measure a trained model: suites, the doctor's checks, and a page of both."""
+"""Verbs that measure a trained model: suites, and the doctor's checks."""
 
 from __future__ import annotations
 
@@ -143,25 +143,6 @@ def doctor(
         print_diagnosis(told)
     if not diagnosis.trusted:
         raise typer.Exit(1)
-
-
-@app.command()
-def report(
-    folders: Annotated[list[Path], typer.Argument(help="Folders of evaluate --save; several are compared.")],
-    out: Annotated[Path | None, typer.Option(help="Where the page goes. Default: the first folder.")] = None,
-    title: Annotated[str | None, typer.Option(help="Of the page.")] = None,
-    as_json: AsJson = False,
-) -> None:
-    """Write a page of what evaluate and doctor left in folders: HTML, Markdown and CSV."""
-    from ..report import write_robustness
-
-    check_folder(out, "--out")
-    written = write_robustness(folders, out or folders[0], title=title)
-    if as_json:
-        print(json.dumps({kind: str(path) for kind, path in written.items()}, indent=2))
-    else:
-        for path in written.values():
-            print(path)
 
 
 def _hardened(found: Subject) -> bool:

@@ -20,7 +20,7 @@ def masks(
     out: Annotated[Path, typer.Option(help="The picture.")] = Path("masks.png"),
 ) -> None:
     """Draw what each method hides, on feature maps of real images."""
-    from ..masks import save_masks
+    from ..pictures import save_masks
     from ..tasks import open_task
     from .runs import read
 

@@ -6,7 +6,7 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -14,8 +14,12 @@ from ..errors import FeatmaskError
 from .application import AsJson, Data, Device, Out, RecipeFile, Set, app, check_folder, names, with_data
 
 if TYPE_CHECKING:
+    from ..comparison import Planning
     from ..recipe import AnyRecipe
     from ..results import Run
+
+
+Jobs = Literal["local", "ray"]
 
 
 @app.command()
@@ -23,6 +27,15 @@ def compare(
     recipe: RecipeFile,
     methods: Annotated[str | None, typer.Option(help="Comma-separated; the first is the baseline.")] = None,
     seeds: Annotated[int | None, typer.Option(help="How many seeds.", min=1)] = None,
+    tune: Annotated[int, typer.Option(help="First search each method's options by so many trials.", min=0)] = 0,
+    jobs: Annotated[Jobs, typer.Option(help="Processes of this machine, or a Ray cluster.")] = "local",
+    workers: Annotated[int, typer.Option(help="Runs at a time on this machine; they share its threads.", min=1)] = 1,
+    cpus: Annotated[float, typer.Option(help="Of a Ray node, a run.", min=0)] = 1,
+    gpus: Annotated[float, typer.Option(help="The same; 0.5: two runs share one.", min=0)] = 0,
+    address: Annotated[str | None, typer.Option(help="Of the Ray cluster. Default: one on this machine.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what would run, and how long it should take.")
+    ] = False,
     set_: Set = None,
     data: Data = None,
     out: Out = Path("runs"),
@@ -31,16 +44,21 @@ def compare(
 ) -> None:
     """Train each method with each seed, measure it, and write a report."""
     from ..comparison import compare as run_comparison
+    from ..comparison import plan
+    from ..jobs import Where
+    from ..processes import alone
 
+    alone("compare")
     check_folder(out, "--out")
-    result = run_comparison(
-        read(recipe, set_, data),
-        methods=names(methods),
-        seeds=seeds,
-        out=out,
-        device=device,
-        command=shlex.join(["featmask", *sys.argv[1:]]),
-    )
+    settings = read(recipe, set_, data)
+    asked: dict[str, Any] = {
+        "methods": names(methods), "seeds": seeds, "tune_trials": tune, "out": out, "device": device
+    }  # fmt: skip
+    if dry_run:
+        _show_plan(plan(settings, **asked), workers, as_json)
+        return
+    where = Where(kind=jobs, workers=workers, cpus=cpus, gpus=gpus, address=address)
+    result = run_comparison(settings, **asked, where=where, command=shlex.join(["featmask", *sys.argv[1:]]))
     if as_json:
         print(
             json.dumps(
@@ -56,6 +74,15 @@ def compare(
         raise FeatmaskError("some runs failed:\n" + "\n".join(f"  {run}: {why}" for run, why in result.failed.items()))
 
 
+def _show_plan(found: Planning, workers: int, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(found.plain() | {"workers": workers}, indent=2))
+        return
+    from ..terminal import print_plan
+
+    print_plan(found.plain(), workers)
+
+
 @app.command()
 def train(
     recipe: RecipeFile,
@@ -67,8 +94,9 @@ def train(
     device: Device = "auto",
     as_json: AsJson = False,
 ) -> None:
-    """Train and measure one model; leaves a checkpoint."""
+    """Train and measure one model; leaves a checkpoint. Processes that torchrun has started share the training."""
     from ..experiment import is_finished, measure_run, run_folder, train_run
+    from ..processes import from_main, main_first, together
     from ..results import read_run
     from ..tasks import open_task
 
@@ -76,9 +104,15 @@ def train(
     settings = read(recipe, set_, data)
     name = method or ("lfm" if "lfm" in settings.methods else list(settings.methods)[-1])
     folder = run_folder(out, settings, name, seed)
-    if not is_finished(settings, folder):
-        task = open_task(settings)
-        train_run(settings, name, seed, folder, task, device)
+    with together(device) as main:
+        finished = from_main(is_finished(settings, folder))
+        if not finished:
+            with main_first():
+                task = open_task(settings, measured=main)
+            train_run(settings, name, seed, folder, task, device)
+    if not main:
+        return  # it has helped to train: there is one model to measure and to tell of
+    if not finished:
         measure_run(settings, folder, task, device)
     run = read_run(folder)
     if as_json:

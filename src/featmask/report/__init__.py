@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 from ..errors import require
 
 if TYPE_CHECKING:
+    from .rebuilding import rebuild
     from .robustness import write_robustness
     from .write import write_report
 
-__all__ = ["write_report", "write_robustness"]
+__all__ = ["rebuild", "write_report", "write_robustness"]
 
 
 def __getattr__(name: str) -> Any:
@@ -19,6 +20,10 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     require("matplotlib", "report")
     require("jinja2", "report")
+    if name == "rebuild":
+        from .rebuilding import rebuild
+
+        return rebuild
     if name == "write_robustness":
         from .robustness import write_robustness
 

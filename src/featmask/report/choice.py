@@ -52,9 +52,12 @@ def main_budget(metrics: Sequence[Metric], suite: str) -> Fraction | None:
 
 
 def _place(metric: Metric) -> int:
-    """Of classification clean, then as it was measured; of re-identification clean, re-ranked, attacked, cross."""
+    """Of classification clean, corrupted, L-infinity, the rest as it was measured; of re-identification clean,
+    re-ranked, attacked, cross.
+    """
     if not metric.retrieval:
-        return -1 if metric.suite == "clean" else 0
+        sized = metric.eps is not None or metric.square is not None
+        return -3 if metric.suite == "clean" else -2 if not sized else -1 if metric.norm == "linf" else 0
     if metric.suite == "clean":
         return 1 + LEADING.index(metric.figure)
     if metric.attacked:

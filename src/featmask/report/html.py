@@ -2,68 +2,87 @@
 
 from __future__ import annotations
 
-import base64
-import os
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-import jinja2
-
-from ..errors import FeatmaskError
+from ..gallery import Picture
 from ..results import Run
 from .blocks import blocks
+from .degraded import kind_tables
+from .latex import latex_table
+from .layout import data_uri, relative_link, templates
+from .lines import banded
 from .notes import caution, environment, notices, outline, statements, suite_text, suites, warnings
-from .plots import legend, pictures
+from .plots import legend, pictures, render
+from .recorded import Record, Tuning
 from .retrieval import data_name, rules
-from .rows import differences, rows, single
+from .robustness.checks import checks, trust
+from .robustness.read import read_subject
+from .rows import SIGNS, differences, rows, single
 from .tables import Study
-from .verdicts import verdict_lines
+from .tuned import tuning_group, tuning_text
+from .verdicts import metric_lines, verdict_lines
 
-PNG = b"\x89PNG\r\n\x1a\n"
+#: Kind of a picture -> title of its section; the kind is its id.
+GALLERY = {
+    "attention": "Where the networks look",
+    "saved": "What one method saves and the other loses",
+    "rankings": "Ranked lists",
+    "masks": "What was hidden",
+}
 
 
-Images = Mapping[str, "str | Path"]
+@dataclass(frozen=True)
+class Page:
+    """What a page of a study is made of, beside the study.
+
+    Attributes:
+        root: where it will lie; links are relative to it.
+        title: its heading.
+        command: that made the runs.
+        rebuilt: that made the page anew; empty where it is the same.
+        record: of the comparison.
+        tuning: of the search for options.
+        gallery: pictures that are embedded.
+        archive: the zip file that holds the runs; None where they lie in folders.
+        index: link to the page across studies; empty where there is none.
+    """
+
+    root: Path
+    title: str
+    command: str
+    rebuilt: str = ""
+    record: Record = field(default_factory=Record)
+    tuning: Tuning | None = None
+    gallery: Sequence[Picture] = ()
+    archive: Path | None = None
+    index: str = ""
 
 
-def page(study: Study, root: Path, command: str, title: str, images: Images, rankings: Images) -> str:
-    """The whole page; ``images`` are of masks, ``rankings`` of ranked lists, both by caption.
+def page(study: Study, about: Page) -> str:
+    """The whole page.
 
     Raises:
-        FeatmaskError: an image that cannot be read or is no PNG.
+        FeatmaskError: a picture that cannot be read or is no PNG.
     """
-    return (
-        templates()
-        .get_template("report.html.j2")
-        .render({**_context(study, root, command, title), "images": _embedded(images), "rankings": _embedded(rankings)})
-    )
+    return templates().get_template("report.html.j2").render(_context(study, about))
 
 
-def templates() -> jinja2.Environment:
-    """Ours: everything is escaped, a name that is missing is a mistake."""
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("featmask.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+def _context(study: Study, about: Page) -> dict[str, Any]:
+    return {**_figures(study), **_background(study, about), **_attachments(study, about)}
 
 
-def _context(study: Study, root: Path, command: str, title: str) -> dict[str, Any]:
+def _figures(study: Study) -> dict[str, Any]:
+    """Verdicts and tables."""
     headline = study.headline
     others = [metric for metric in study.metrics if metric not in headline]
     # every corruption at every severity is in the CSV: seventy-five columns would drown the others
     unranked = [metric for metric in others if not metric.retrieval and not metric.severity]
-    first = study.runs[0]
     return {
-        "title": title,
-        "note": str(first.recipe.get("note") or "").strip(),
-        "data": data_name(study),
-        "notices": notices(study),
-        "rules": rules(suites(study)),
         "verdicts": verdict_lines(study),
+        "by_figure": [(line.metric.title, line.sentence, _signs(line.outcomes)) for line in metric_lines(study)],
         "caution": caution(study),
         "baseline": study.baseline,
         "compares": bool(study.challengers),
@@ -75,26 +94,79 @@ def _context(study: Study, root: Path, command: str, title: str) -> dict[str, An
         "rest": rows(study, unranked),
         "differences": differences(study, headline),
         "other_differences": differences(study, [metric for metric in others if not metric.severity]),
+        "kinds": kind_tables(study),
+        "methods": study.methods,
+        "statements": statements(study),
+        "warnings": warnings(study),
+        "notices": notices(study),
+        "rules": rules(suites(study)),
+        "pictures": pictures(study),
+        "legend": legend(study),
+        "banded": banded(study),
+    }
+
+
+def _signs(outcomes: dict[str, str]) -> list[tuple[str, str, str]]:
+    """Method, sign and class of those that are better or worse."""
+    return [(method, SIGNS[said], said) for method, said in outcomes.items() if said in ("better", "worse")]
+
+
+def _background(study: Study, about: Page) -> dict[str, Any]:
+    """What was run, and by what."""
+    first = study.runs[0]
+    versions = environment(study)
+    return {
+        "title": about.title,
+        "note": str(first.recipe.get("note") or "").strip(),
+        "data": data_name(study),
+        "index": about.index,
+        "command": about.command,
+        "rebuilt": about.rebuilt,
+        "failed": list(about.record.failed.items()),
+        "latex": latex_table(study, about.title),
+        "suites": [(suite.name, suite_text(suite)) for suite in suites(study)],
+        "recipe": outline(first.recipe),
+        "environment": versions,
+        "version": versions.get("featmask", ""),
+        "archive": _archive(about),
         "runs": [
             {
                 "method": run.method,
                 "seed": run.seed,
-                "values": [single(run, metric) for metric in headline],
+                "values": [single(run, metric) for metric in study.headline],
                 "info": _info(run),
-                "files": _files(run, root),
+                "files": [] if about.archive else _files(run, about.root),
             }
             for run in study.runs
         ],
-        "pictures": pictures(study),
-        "legend": legend(study),
-        "statements": statements(study),
-        "warnings": warnings(study),
-        "suites": [(suite.name, suite_text(suite)) for suite in suites(study)],
-        "recipe": outline(first.recipe),
-        "environment": environment(study),
-        "version": environment(study).get("featmask", ""),
-        "command": command,
     }
+
+
+def _attachments(study: Study, about: Page) -> dict[str, Any]:
+    """Pictures that were drawn, the doctor's checks, the search for options."""
+    found: dict[str, list[tuple[str, str]]] = {}
+    for picture in about.gallery:
+        found.setdefault(picture.kind, []).append((picture.caption, data_uri(picture.path)))
+    group = None if about.tuning is None else tuning_group(study, about.tuning)
+    return {
+        "gallery": [(kind, title, found[kind]) for kind, title in GALLERY.items() if kind in found],
+        "doctors": _doctors(study),
+        "attacked": any(metric.eps is not None for metric in study.metrics if not metric.retrieval),
+        "unchecked": trust(None).sentence,
+        "tuning": about.tuning,
+        "tuning_text": "" if about.tuning is None else tuning_text(about.tuning),
+        "tuning_pictures": None if group is None else render(group),
+    }
+
+
+def _doctors(study: Study) -> list[dict[str, Any]]:
+    """The doctor's record of every run that has one."""
+    found = []
+    for run in study.runs:
+        if (run.folder / "doctor.json").is_file():
+            told = read_subject(run.folder).doctor
+            found.append({"run": f"{run.method}, seed {run.seed}", "trust": trust(told), "groups": checks(told)})
+    return found
 
 
 def _info(run: Run) -> str:
@@ -109,10 +181,15 @@ def _info(run: Run) -> str:
     return ", ".join(parts)
 
 
+def _archive(about: Page) -> tuple[str, str]:
+    """Name of and link to the zip file that holds the runs; empty where there is none."""
+    return ("", "") if about.archive is None else (about.archive.name, relative_link(about.archive, about.root))
+
+
 def _files(run: Run, root: Path) -> list[tuple[str, str]]:
     """Name and relative link of what the run left behind."""
     folder = run.folder.resolve()
-    names = ["run.json", "train.jsonl", "recipe.json", "env.json", "model.safetensors"]
+    names = ["run.json", "train.jsonl", "recipe.json", "env.json", "doctor.json", "model.safetensors"]
     names += [f"eval/{suite}{ending}" for suite in run.suites for ending in (".json", ".samples.csv")]
     found = []
     for name in names:
@@ -120,27 +197,3 @@ def _files(run: Run, root: Path) -> list[tuple[str, str]]:
             link = relative_link(folder / name, root)
             found += [(name.removeprefix("eval/"), link)] if link else []
     return found
-
-
-def relative_link(path: Path, root: Path) -> str:
-    """From a page in ``root`` to a file; empty where there is no way, as to another drive."""
-    try:
-        link = os.path.relpath(path.resolve(), root.resolve())
-    except ValueError:
-        return ""
-    # a name may hold what means something in a link: '#', '?', a colon
-    return "./" + quote(Path(link).as_posix())
-
-
-def _embedded(images: Images) -> list[tuple[str, str]]:
-    return [(caption, _data_uri(path)) for caption, path in images.items()]
-
-
-def _data_uri(path: str | Path) -> str:
-    try:
-        raw = Path(path).read_bytes()
-    except OSError as error:
-        raise FeatmaskError(f"cannot read the image {path}: {error.strerror}") from error
-    if not raw.startswith(PNG):
-        raise FeatmaskError(f"expected a PNG file, but {path} is none; save the picture as PNG")
-    return "data:image/png;base64," + base64.b64encode(raw).decode()

@@ -9,9 +9,9 @@ from .blocks import Block, blocks
 from .metric import Metric
 from .notes import caution, environment, notices, outline, statements, suite_text, suites, warnings
 from .retrieval import data_name, rules
-from .rows import Field, differences, rows
+from .rows import Difference, Field, differences, rows
 from .tables import Study
-from .verdicts import verdict_lines
+from .verdicts import metric_lines, verdict_lines
 
 
 def markdown(study: Study, command: str, title: str) -> str:
@@ -23,12 +23,14 @@ def markdown(study: Study, command: str, title: str) -> str:
         if metric not in study.headline and not metric.retrieval and not metric.severity
     ]
     lines = [f"# {safe(title)}", "", *(f"> **{safe(line)}.**" for line in notices(study)), "", f"**{safe(first)}**", ""]
-    lines += [f"- {safe(line)}" for line in more] + [""] * bool(more)
+    bullets = [*more, *(line.sentence for line in metric_lines(study))]
+    lines += [f"- {safe(line)}" for line in bullets] + [""] * bool(bullets)
     if caution(study):
         lines += [caution(study), ""]
     if study.headline:
         lines += ["## Results", "", *_table(study, study.headline), ""]
-        lines += ["Mean over seeds ± half the 95 % interval (two seeds or more); the best mean is bold.", ""]
+        tied = "; ☆: cannot be told from it" if study.challengers else ""
+        lines += [f"Mean over seeds ± half the 95 % interval (two seeds or more); the best mean is bold{tied}.", ""]
     scored = [f"Data: {data_name(study)}"] * bool(data_name(study)) + [
         f"Scored: {line}" for line in rules(suites(study))
     ]
@@ -36,12 +38,7 @@ def markdown(study: Study, command: str, title: str) -> str:
     found = differences(study, study.headline)
     if found:
         lines += [f"## Differences to {safe(study.baseline)}", ""]
-        lines += grid(
-            ["method", "figure", "seeds", "difference", "95 % interval", "sign-flip p", "adjusted p", "verdict"],
-            [[d.method, d.metric, str(d.seeds), d.size, d.interval, d.sign_flip, d.adjusted, d.said] for d in found],
-            left=2,
-        )
-        lines += ["", "Paired over common seeds; percentage points, losses as they are.", ""]
+        lines += [*_differences(found), "", "Paired over common seeds; percentage points, losses as they are.", ""]
     for block in blocks(study):
         lines += [f"## {safe(block.title)}", "", *_suite_table(block), ""]
     if others:
@@ -63,6 +60,15 @@ def _table(study: Study, metrics: Sequence[Metric]) -> list[str]:
     return grid([*head, "dropped (%)", "s / epoch"], body, left=1, ours=range(2, 2 + len(metrics)))
 
 
+def _differences(found: Sequence[Difference]) -> list[str]:
+    head = ["method", "figure", "seeds", "difference", "95 % interval", "effect", "could show", "sign-flip p"]
+    body = [
+        [d.method, d.metric, str(d.seeds), d.size, d.interval, d.effect, d.least, d.sign_flip, d.adjusted, d.said]
+        for d in found
+    ]
+    return grid([*head, "adjusted p", "verdict"], body, left=2)
+
+
 def _suite_table(block: Block) -> list[str]:
     attacked = any(attack for attack, _ in block.groups)
     head = ["attack"] * attacked + ["method", "seeds", *(f"{name} (%)" for name in block.heads)]
@@ -75,7 +81,7 @@ def _suite_table(block: Block) -> list[str]:
 
 
 def _cell(field: Field) -> str:
-    return (f"**{field.text}**" if field.best else field.text) + field.mark
+    return (f"**{field.text}**" if field.best else field.text) + " ☆" * field.tied + field.mark
 
 
 def grid(head: Sequence[str], body: Sequence[Sequence[str]], left: int, ours: range = range(0)) -> list[str]:

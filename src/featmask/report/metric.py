@@ -209,7 +209,18 @@ def show(metric: Metric, value: float | None) -> str:
     return f"{value:.{PLAIN[metric.name]}f}" if metric.name in PLAIN else f"{100 * value:.1f}"
 
 
+def sized(metric: Metric, points: float) -> str:
+    """A size in points, without a sign; what rounds to nothing is under the last digit."""
+    digits = PLAIN.get(metric.name, 1)
+    least = 10.0**-digits
+    return f"under {least:.{digits}f}" if 0 < points < least / 2 else f"{points:.{digits}f}"
+
+
 def signed(metric: Metric, value: float) -> str:
     """A difference for people, in points; a zero has no sign."""
-    text = f"{value * metric.scale:+.{PLAIN.get(metric.name, 1)}f}"
+    return unsigned_zero(f"{value * metric.scale:+.{PLAIN.get(metric.name, 1)}f}")
+
+
+def unsigned_zero(text: str) -> str:
+    """A signed number as text, a zero without its sign."""
     return text if float(text) else text[1:]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..results import Suite
-from ..stats import ENOUGH_SEEDS, SHOWN
+from ..stats import ENOUGH_SEEDS, SHOWN, smallest_p
 from . import retrieval
+from .metric import Metric
 from .tables import Study
 
 #: An attack suite without one of these in a figure's name is no strong evaluation.
@@ -31,18 +32,12 @@ def caution(study: Study) -> str:
 
 def statements(study: Study) -> list[str]:
     """How the figures are to be read."""
-    n = study.most_seeds
     found = [
         "Two kinds of chance are kept apart. Intervals over seeds speak of other training seeds on this test set; the "
         "ranges beside single runs (Wilson, 95 %) speak of other test samples for that one model."
     ]
     if study.challengers:
-        found.append(
-            f"A verdict needs {ENOUGH_SEEDS} seeds and a 95 % interval of the paired difference that leaves out zero, "
-            f"and, of shares, a difference of {SHOWN} points or more. "
-            f"The sign-flip test, which assumes least, cannot go below p = {2.0 ** (1 - n):.2g} with {n} "
-            f"seed{'s' if n > 1 else ''}."
-        )
+        found += _comparing(study)
     if study.compared > 1:
         found.append(
             f"The first table tests {study.compared} differences. If there were none at all, about "
@@ -54,9 +49,7 @@ def statements(study: Study) -> list[str]:
         found.append(
             "Worst case: an image counts as right only if it is right before and after every attack of that size."
         )
-    warned = " ".join(warnings(study))
-    attacked = [metric.name.lower() for metric in classified if metric.eps is not None]
-    if attacked and "upper bound" not in warned and not any(name.startswith(STRONG) for name in attacked):
+    if "upper bound" not in " ".join(warnings(study)) and weak(classified):
         found.append(
             "FGSM and PGD alone give an upper bound on robust accuracy: stronger attacks may find more. Such figures "
             "are not to be set beside AutoAttack figures."
@@ -67,6 +60,34 @@ def statements(study: Study) -> list[str]:
             "At the same nominal p methods drop different shares of the activations; the share shown is measured."
         )
     return found
+
+
+def weak(metrics: Sequence[Metric]) -> bool:
+    """Whether classifiers were attacked, and by nothing stronger than FGSM and PGD."""
+    attacked = [metric.name.lower() for metric in metrics if metric.eps is not None and not metric.retrieval]
+    return bool(attacked) and not any(name.startswith(STRONG) for name in attacked)
+
+
+def _comparing(study: Study) -> list[str]:
+    """How differences are to be read, and what marks beside them mean."""
+    n = study.pairs
+    found = [
+        f"A verdict needs {ENOUGH_SEEDS} seeds and a 95 % interval of the paired difference that leaves out zero, "
+        f"and, of shares, a difference of {SHOWN} points or more."
+    ]
+    if n > 1:
+        found[0] += f" The sign-flip test, which assumes least, cannot go below p = {smallest_p(n):.2g} with {n} seeds."
+    if n < ENOUGH_SEEDS:
+        return [*found, f"☆ marks means that cannot be told from the best: with fewer than {ENOUGH_SEEDS} seeds, all."]
+    return [
+        *found,
+        "☆ marks means that cannot be told from the best, by the same rule. The more methods there are, the more of "
+        "them lose it by chance: of seven equal ones, at least one does in four figures of ten.",
+        "Effect: the mean difference in standard deviations of the paired differences, corrected for few seeds "
+        "(Hedges). It says how steady a difference is over seeds, not how large.",
+        "Could show: the smallest true difference that so many seeds find in four studies of five (paired t test at "
+        "5 %), if differences scatter as they did here. A smaller one may be there and was not seen.",
+    ]
 
 
 def warnings(study: Study) -> list[str]:

@@ -3,93 +3,72 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from .attacked import attack_groups
+from .degraded import degraded_groups
+from .lines import Group, Panel
 from .metric import Metric
-from .svg import INK, MARKERS, PANEL, drawn, look, plain
+from .svg import INK, MARKERS, PALETTE, drawn, look
 from .tables import Study, sampling
-
-#: Key in the training log, title, factor.
-CURVES = (
-    ("train_loss", "Training loss", 1.0),
-    ("val_loss", "Validation loss", 1.0),
-    ("val_accuracy", "Validation accuracy, %", 100.0),
-    ("val_mAP", "Validation mAP, %", 100.0),
-    ("val_rank1", "Validation Rank-1, %", 100.0),
-)
-#: Of re-identification the classifier that is trained beside the features: it knows the training identities only.
-IDENTITIES = ("train_accuracy", "Training identities named right, %", 100.0)
+from .trained import row_axes, row_size, training_groups
 
 
 @dataclass(frozen=True)
 class Pictures:
-    """Panels that belong together; ``panels`` are inline SVG."""
+    """Panels that belong together, inline SVG; ``small`` ones show a pair of methods each."""
 
     title: str
     caption: str
     panels: list[str]
+    small: list[str]
 
 
-def legend(study: Study) -> list[tuple[str, int, str]]:
-    """Method, number of its colour, sign: for a legend that every picture of the page shares."""
-    return [(method, i % 7, MARKERS[look(i)[1]]) for i, method in enumerate(study.methods)]
+@dataclass(frozen=True)
+class Key:
+    """One method in the legend that every picture of the page shares: number of its colour, sign, whether broken."""
+
+    method: str
+    colour: int
+    sign: str
+    broken: bool
+
+
+def legend(study: Study) -> list[Key]:
+    """A sign a method."""
+    many = len(PALETTE)
+    return [Key(m, i % many, MARKERS[look(i)[1]], i % (2 * many) >= many) for i, m in enumerate(study.methods)]
 
 
 def pictures(study: Study) -> list[Pictures]:
     """Every picture that the runs have data for."""
-    seeds = "Each mark is a training run"
+    groups = [_every_run(study), *attack_groups(study), *degraded_groups(study), *training_groups(study)]
+    return [render(group) for group in groups if group.panels]
+
+
+def render(group: Group) -> Pictures:
+    """Draw what there is to draw."""
+    panels, small = ([drawn(panel.draw, panel.prefix) for panel in own] for own in (group.panels, group.small))
+    return Pictures(group.title, group.caption, panels, small)
+
+
+def _every_run(study: Study) -> Group:
+    text = "Each mark is a training run"
     if study.most_seeds > 1:
-        seeds += ", the upright bar the mean, the band its 95 % interval over seeds"
+        text += ", the upright bar the mean, the band its 95 % interval over seeds"
     else:
-        seeds += ", the thin line the range that other test samples would give that one model (Wilson, 95 %)"
+        text += ", the thin line the range that other test samples would give that one model (Wilson, 95 %)"
         if any(not metric.counted for metric in study.headline):
-            seeds += ", where the figure is a counted share"
-    dots = [_draw(_dots, study, f"dots{i}", metric) for i, metric in enumerate(study.headline)]
-    found = [Pictures("Every run", f"{seeds}.", dots)]
-    for group in attack_groups(study):
-        found.append(
-            Pictures(group.title, group.caption, [_draw(p.draw, study, p.prefix, p.what) for p in group.panels])
-        )
-    choice = (*CURVES, IDENTITIES) if any(metric.retrieval for metric in study.metrics) else CURVES
-    curves = [c for c in choice if any(_finite(line.get(c[0])) for run in study.runs for line in run.epochs)]
-    if curves:
-        panels = [_draw(_curve, study, f"train{i}", curve) for i, curve in enumerate(curves)]
-        thin = " Thin lines are runs, thick ones their means." if study.most_seeds > 1 else ""
-        found.append(Pictures("Training", f"By epoch.{thin}", panels))
-    shares = {method: study.info(method, "dropped_fraction") for method in study.methods}
-    if any(shares.values()):
-        text = (
-            "Share of the activations that each method overwrites or zeroes in training, measured: at the same "
-            "nominal p methods differ in it, so strengths are compared by it."
-        )
-        found.append(Pictures("How much is dropped", text, [_draw(_bars, study, "dropped", shares)]))
-    return [group for group in found if group.panels]
+            text += ", where the figure is a counted share"
+    panels = [Panel(f"dots{i}", partial(_dots, study, metric)) for i, metric in enumerate(study.headline)]
+    return Group("Every run", f"{text}.", panels)
 
 
-def _draw(draw: Callable[[Any, Study, Any], tuple[Any, str]], study: Study, prefix: str, what: Any) -> str:
-    return drawn(lambda make: draw(make, study, what), prefix)
-
-
-def _rows(figure: Any, study: Study) -> Any:
-    """Axes with a row a method."""
-    ax = figure.subplots()
-    ax.set_yticks(range(len(study.methods)), [plain(method) for method in study.methods])
-    ax.set_ylim(len(study.methods) - 0.5, -0.5)
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x", color=INK, alpha=0.12, lw=0.6)
-    return ax
-
-
-def _size(study: Study) -> tuple[float, float]:
-    return PANEL, 0.3 * len(study.methods) + 0.85
-
-
-def _dots(make: Any, study: Study, metric: Metric) -> tuple[Any, str]:
-    figure = make(figsize=_size(study))
-    ax = _rows(figure, study)
+def _dots(study: Study, metric: Metric, make: Any) -> tuple[Any, str]:
+    figure = make(figsize=row_size(study))
+    ax = row_axes(figure, study)
     for place, method in enumerate(study.methods):
         cell = study.cells.get((method, metric))
         if cell is None:
@@ -117,46 +96,3 @@ def _dots(make: Any, study: Study, metric: Metric) -> tuple[Any, str]:
     ax.set_xlim(low, high)
     ax.locator_params(axis="x", nbins=6)
     return figure, f"{metric.title}: every run of every method; the figures are in the tables"
-
-
-def _curve(make: Any, study: Study, curve: tuple[str, str, float]) -> tuple[Any, str]:
-    key, title, scale = curve
-    figure = make(figsize=(PANEL, 2.9))
-    ax = figure.subplots()
-    for place, method in enumerate(study.methods):
-        colour, marker = look(place)
-        by_epoch: dict[float, list[float]] = {}
-        runs = study.runs_of(method)
-        for run in runs:
-            own = [(line["epoch"], scale * line[key]) for line in run.epochs if _finite(line.get(key))]
-            for epoch, value in own:
-                by_epoch.setdefault(epoch, []).append(value)
-            if own and len(runs) > 1:
-                ax.plot(*zip(*own, strict=True), color=colour, lw=0.7, alpha=0.3)
-        means = [(epoch, sum(values) / len(values)) for epoch, values in sorted(by_epoch.items())]
-        if means:
-            every = max(1, len(means) // 8)
-            ax.plot(*zip(*means, strict=True), color=colour, lw=1.7, marker=marker, ms=4.5, markevery=every)
-    ax.set_title(title, fontsize=10.5, loc="left", fontweight="bold")
-    ax.set_xlabel("epoch", fontsize=9)
-    ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.grid(color=INK, alpha=0.12, lw=0.6)
-    return figure, f"{title} by epoch, a line a method"
-
-
-def _bars(make: Any, study: Study, shares: dict[str, float | None]) -> tuple[Any, str]:
-    figure = make(figsize=_size(study))
-    ax = _rows(figure, study)
-    for place, method in enumerate(study.methods):
-        share = shares[method]
-        text = "not measured" if share is None else f"{100 * share:.2f}"
-        ax.barh(place, 100 * (share or 0), height=0.55, color=look(place)[0], alpha=0.8)
-        ax.annotate(text, (100 * (share or 0), place), (4, 0), textcoords="offset points", va="center", fontsize=9)
-    ax.set_xlabel("% of activations", fontsize=9)
-    ax.margins(x=0.14)
-    ax.set_xlim(left=0)
-    return figure, "Measured share of activations dropped in training, a bar a method"
-
-
-def _finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and math.isfinite(value)

@@ -9,16 +9,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..results import Run
-from ..stats import ENOUGH_SEEDS, Interval
-from .metric import Metric, show, signed
+from ..stats import ENOUGH_SEEDS, MOST_SEEDS, Interval, Paired, could_show
+from .metric import Metric, show, signed, sized, unsigned_zero
 from .tables import Cell, Study, sampling
 
+#: An effect beyond it is not counted further.
+LARGE = 20
 #: A sign beside the words: colour alone tells nobody anything.
 SIGNS = {"better": "▲", "worse": "▼", "no difference shown": "○", "not enough seeds": "·"}
 COLUMNS = [
     "method", "suite", "metric", "seeds", "mean", "low95", "high95", "difference", "difference_low95",
-    "difference_high95", "bootstrap_low95", "bootstrap_high95", "sign_flip_p", "smallest_p", "t_p", "adjusted_p",
-    "mcnemar_p", "outcome", "values",
+    "difference_high95", "bootstrap_low95", "bootstrap_high95", "sign_flip_p", "smallest_p", "t_p", "effect_size",
+    "effect_low95", "effect_high95", "smallest_detectable", "seeds_needed", "adjusted_p", "mcnemar_p", "outcome",
+    "best", "values",
 ]  # fmt: skip
 
 
@@ -28,6 +31,7 @@ class Field:
 
     text: str
     best: bool = False
+    tied: bool = False
     difference: str = ""
     outcome: str = ""
     fragile: bool = False
@@ -52,13 +56,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Difference:
-    """One method against the baseline on one figure."""
+    """One method against the baseline on one figure.
+
+    ``effect`` is d_z, corrected for few seeds; ``least`` the smallest difference that so many seeds could have shown.
+    """
 
     method: str
     metric: str
     seeds: int
     size: str
     interval: str
+    effect: str
+    least: str
     sign_flip: str
     adjusted: str
     mcnemar: str
@@ -95,8 +104,9 @@ def cell_field(metric: Metric, cell: Cell | None) -> Field:
     half = _half_width(cell.interval)
     text = show(metric, cell.interval.mean) + ("" if half is None else f" ± {show(metric, half)}")
     if cell.paired is None or cell.verdict is None:
-        return Field(text, cell.best)
-    return Field(text, cell.best, signed(metric, cell.paired.interval.mean), cell.verdict.outcome, cell.fragile)
+        return Field(text, cell.best, cell.tied)
+    difference = signed(metric, cell.paired.interval.mean)
+    return Field(text, cell.best, cell.tied, difference, cell.verdict.outcome, cell.fragile)
 
 
 def differences(study: Study, metrics: Sequence[Metric]) -> list[Difference]:
@@ -109,6 +119,7 @@ def differences(study: Study, metrics: Sequence[Metric]) -> list[Difference]:
                 continue
             mean, low, high = cell.paired.interval
             few = cell.paired.n < ENOUGH_SEEDS
+            least = could_show(cell.paired, metric.scale)
             found.append(
                 Difference(
                     method,
@@ -116,6 +127,8 @@ def differences(study: Study, metrics: Sequence[Metric]) -> list[Difference]:
                     cell.paired.n,
                     signed(metric, mean),
                     "–" if math.isnan(low) else f"{signed(metric, low)} to {signed(metric, high)}",
+                    "–" if few else _effect(cell.paired.effect.size),
+                    "–" if math.isnan(least) else sized(metric, least),
                     "–" if few else f"{cell.paired.p:.2g}",
                     "–" if cell.adjusted is None else f"{cell.adjusted:.2g}",
                     "" if cell.mcnemar is None else f"{cell.mcnemar:.2g}",
@@ -140,13 +153,11 @@ def table_csv(study: Study) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(COLUMNS)
     for (method, metric), cell in study.cells.items():
-        paired = cell.paired
-        compared: list[str] = [""] * 8
-        if paired is not None:
-            boot = paired.bootstrap or (math.nan, math.nan)
-            compared = [_number(v) for v in (*paired.interval, *boot, paired.p, paired.smallest_p, paired.t_p)]
+        compared = [""] * 13 if cell.paired is None else _compared(cell.paired)
+        place = "best" if cell.best else "tied" if cell.tied else ""
         values = " ".join(f"{seed}:{float(value)!r}" for seed, value in cell.values.items())
-        closing = [_number(cell.adjusted), _number(cell.mcnemar), cell.verdict.outcome if cell.verdict else "", values]
+        said = cell.verdict.outcome if cell.verdict else ""
+        closing = [_number(cell.adjusted), _number(cell.mcnemar), said, place, values]
         mean = map(_number, cell.interval)
         writer.writerow([method, metric.suite, metric.name, len(cell.values), *mean, *compared, *closing])
     for method in study.methods:
@@ -156,6 +167,21 @@ def table_csv(study: Study) -> str:
                 line = [method, "training", key, len(study.runs_of(method)), _number(value)]
                 writer.writerow(line + [""] * (len(COLUMNS) - len(line)))
     return buffer.getvalue()
+
+
+def _compared(paired: Paired) -> list[str]:
+    boot = paired.bootstrap or (math.nan, math.nan)
+    numbers = (*paired.interval, *boot, paired.p, paired.smallest_p, paired.t_p, *paired.effect, paired.smallest)
+    beyond = "" if math.isnan(paired.smallest) else f">{MOST_SEEDS}"
+    return [*map(_number, numbers), beyond if paired.needed is None else str(paired.needed)]
+
+
+def _effect(size: float) -> str:
+    if math.isnan(size):
+        return "–"
+    if abs(size) >= LARGE:  # where hardly anything scatters, the digits mean nothing
+        return f"beyond {math.copysign(LARGE, size):+.0f}"
+    return unsigned_zero(f"{size:+.1f}")
 
 
 def _half_width(interval: Interval) -> float | None:

@@ -44,6 +44,11 @@ def look(number: int) -> tuple[str, str]:
     return PALETTE[number % len(PALETTE)], markers[(number + number // len(PALETTE)) % len(markers)]
 
 
+def dash(number: int) -> Any:
+    """The n-th method's line: broken from the eighth on, where colours come again."""
+    return "-" if number % (2 * len(PALETTE)) < len(PALETTE) else (0, (4, 1.6))
+
+
 def plain(text: str, longest: int = 22) -> str:
     """A name that matplotlib takes as it is, cut in the middle where it would push the axes aside."""
     text = " ".join(text.split())

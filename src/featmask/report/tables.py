@@ -19,6 +19,7 @@ from ..stats import (
     benjamini_hochberg,
     mcnemar,
     mean_interval,
+    outcome_of,
     paired_difference,
     verdict,
     wilson,
@@ -41,6 +42,9 @@ class Cell:
         verdict: what that difference allows to say, taken alone.
         mcnemar: exact p for the one pair of models, where there is one common seed and samples of it.
         best: no other method's mean is better.
+        tied: not the best mean, but by the verdicts' own rule, taken alone, it cannot be told from it. Among k equal
+            methods over 5 seeds one or more are told from the best by chance alone in 5 % of the figures at k = 2, in
+            26 % at 5, in 39 % at 7 (20,000 simulations each).
         adjusted: p of the paired t test, adjusted over all such differences of the same table.
     """
 
@@ -50,6 +54,7 @@ class Cell:
     verdict: Verdict | None = None
     mcnemar: float | None = None
     best: bool = False
+    tied: bool = False
     adjusted: float | None = None
 
     @property
@@ -100,6 +105,11 @@ class Study:
         return sum(self.cells[key].adjusted is not None for key in self.cells if key[1] in headline)
 
     @property
+    def pairs(self) -> int:
+        """Seeds that most methods share with the baseline; 0 where nothing is compared."""
+        return max((cell.paired.n for cell in self.cells.values() if cell.paired), default=0)
+
+    @property
     def most_seeds(self) -> int:
         """Seeds of the method that has most of them."""
         return max(len(self.runs_of(method)) for method in self.methods)
@@ -128,9 +138,10 @@ def aggregate(runs: Sequence[Run], baseline: str | None = None) -> Study:
         present = {method: cell for method, cell in cells.items() if cell is not None}
         if not present:
             continue
-        top = (min if metric.lower_is_better else max)(cell.interval.mean for cell in present.values())
+        top = (min if metric.lower_is_better else max)(present.values(), key=lambda cell: cell.interval.mean)
         for method, cell in present.items():
-            study.cells[method, metric] = replace(cell, best=len(present) > 1 and cell.interval.mean == top)
+            best = len(present) > 1 and cell.interval.mean == top.interval.mean
+            study.cells[method, metric] = replace(cell, best=best, tied=not best and _tied(metric, cell, top))
     _adjust(study)
     return study
 
@@ -170,6 +181,14 @@ def _cell(study: Study, method: str, metric: Metric) -> Cell | None:
     said = verdict(metric.words, method, study.baseline, paired, metric.scale, metric.lower_is_better)
     alone = _mcnemar(study, method, metric, common[0]) if len(common) == 1 else None
     return Cell(values, interval, paired, said, alone)
+
+
+def _tied(metric: Metric, cell: Cell, top: Cell) -> bool:
+    common = [seed for seed in cell.values if seed in top.values]
+    if cell is top or not common:
+        return cell is not top
+    interval = mean_interval([cell.values[seed] - top.values[seed] for seed in common])
+    return outcome_of(interval, len(common), metric.scale, metric.lower_is_better) != "worse"
 
 
 def _mcnemar(study: Study, method: str, metric: Metric, seed: int) -> float | None:

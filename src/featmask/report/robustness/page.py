@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..html import templates
+from ..layout import templates
 from . import corrupted, curves, diagrams, tables
 from .checks import checks, trust
 from .figures import flips_of, main_budget, norms

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...results import Suite
-from ..html import relative_link
+from ..layout import relative_link
 from ..metric import attack_title
 from ..notes import outline
 from .read import Subject

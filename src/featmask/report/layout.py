@@ -1,0 +1,50 @@
+"""What every page is made with: templates that escape, links between files, pictures inside the page."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+from urllib.parse import quote
+
+import jinja2
+
+from ..errors import FeatmaskError
+
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def templates() -> jinja2.Environment:
+    """Ours: everything is escaped, a name that is missing is a mistake."""
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("featmask.report"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+
+
+def relative_link(path: Path, root: Path) -> str:
+    """From a page in ``root`` to a file; empty where there is no way, as to another drive."""
+    try:
+        link = os.path.relpath(path.resolve(), root.resolve())
+    except ValueError:
+        return ""
+    # a name may hold what means something in a link: '#', '?', a colon
+    return "./" + quote(Path(link).as_posix())
+
+
+def data_uri(path: str | Path) -> str:
+    """A PNG file as text that an image's source may be.
+
+    Raises:
+        FeatmaskError: it cannot be read, or is no PNG.
+    """
+    try:
+        raw = Path(path).read_bytes()
+    except OSError as error:
+        raise FeatmaskError(f"cannot read the image {path}: {error.strerror}") from error
+    if not raw.startswith(PNG):
+        raise FeatmaskError(f"expected a PNG file, but {path} is none; save the picture as PNG")
+    return "data:image/png;base64," + base64.b64encode(raw).decode()
