@@ -13,10 +13,11 @@ SOURCE = Path(__file__).parents[1] / "src" / "featmask"
 MODULES = sorted(SOURCE.rglob("*.py"))
 #: From the top down; a module may import what stands below it, or beside it in its own folder.
 ORDER = [
-    "cli", "comparison", "masks", "experiment", "tasks", "terminal", "report", "stats", "evaluation", "training",
-    "adversarial", "sampling", "defences", "checkpointing", "optim", "runlog", "recipe", "losses", "attacks",
-    "retrieval", "data", "models", "metrics", "environment", "devices", "progress", "insert", "family", "layers",
-    "functional", "masking", "grey", "results", "files", "modes", "sizes", "errors",
+    "cli", "comparison", "jobs", "pictures", "experiment", "tasks", "terminal", "report", "stats", "evaluation",
+    "training", "adversarial", "sampling", "defences", "checkpointing", "optim", "schedules", "runlog", "recipe",
+    "losses", "attacks", "retrieval", "data", "models", "metrics", "environment", "devices", "progress", "insert",
+    "family", "layers", "functional", "masking", "grey", "results", "gallery", "files", "modes", "sizes",
+    "processes", "source", "errors",
 ]  # fmt: skip
 
 

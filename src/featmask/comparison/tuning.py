@@ -1,0 +1,95 @@
+"""Options for every method by the same number of trials, judged on validation data, before anything is compared.
+
+A method's trials follow one another, methods are independent jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ..errors import FeatmaskError, require
+from ..experiment import study_folder
+from ..files import write_json, write_text
+from ..jobs import Job, Where, run_jobs
+from ..recipe import AnyRecipe
+from .searching import digest, is_searched, read_best, search, settings_of, tried_epochs
+from .spaces import space_of, with_options
+
+TUNING = "tuning.json"
+TUNED = "recipe.tuned.yaml"
+
+
+def tune(
+    recipe: AnyRecipe, methods: Sequence[str], trials: int, out: Path, where: Where, device: str = "auto"
+) -> tuple[AnyRecipe, dict[str, Any]]:
+    """The recipe with the best options of each method, and the record of the search.
+
+    Args:
+        recipe: what is compared.
+        methods: names; each gets ``trials`` trials, one without options (the baseline) none.
+        trials: the budget.
+        out: where studies lie; trials are below ``tune`` in this recipe's own folder.
+        where: who works.
+        device: as in training.
+
+    Raises:
+        FeatmaskError: nothing to validate on, or a method of which no trial could be finished.
+    """
+    _check(recipe, trials)
+    folder = study_folder(out, recipe) / "tune"
+    epochs = recipe.tune.epochs or recipe.train.epochs
+    places = {name: folder / name / digest(recipe, name) for name in methods if space_of(recipe, name)}
+    jobs = [
+        Job(
+            f"tune {name}",
+            search,
+            (recipe, name, trials, place.absolute(), device),
+            place.absolute(),
+            units=trials * epochs,
+            done=tried_epochs,
+        )
+        for name, place in places.items()
+        if not is_searched(place, trials)
+    ]
+    failed = run_jobs(jobs, where)
+    if failed:
+        raise FeatmaskError("tuning failed:\n" + "\n".join(f"  {name}: {why}" for name, why in failed.items()))
+    found = {name: read_best(places[name]) if name in places else _nothing() for name in methods}
+    tuned = recipe
+    for name in places:
+        tuned = with_options(tuned, name, settings_of(found[name]["best"]))
+    record = {
+        "schema": 1,
+        "trials": trials,
+        "metric": next((entry["metric"] for entry in found.values() if "metric" in entry), None),
+        "epochs": epochs,
+        "seed": recipe.tune.seed,
+        "recipe": recipe.key(),
+        "seconds": sum(entry.get("seconds", 0.0) for entry in found.values()),
+        "methods": {
+            name: {key: value for key, value in entry.items() if key not in ("metric", "seconds", "budget")}
+            for name, entry in found.items()
+        },
+    }
+    write_json(folder / TUNING, record)
+    write_text(folder / TUNED, yaml.safe_dump(tuned.plain(), sort_keys=False))
+    return tuned, record
+
+
+def _check(recipe: AnyRecipe, trials: int) -> None:
+    if trials < 1:
+        raise FeatmaskError(f"tune: expected one trial or more, got {trials}")
+    if not recipe.data.validation:
+        raise FeatmaskError("tuning needs data.validation above 0: nothing is chosen on test data")
+    if recipe.tune.seed < recipe.seeds:
+        raise FeatmaskError(f"tune.seed {recipe.tune.seed} is a seed of the comparison; choose another")
+    require("optuna", "tune")
+
+
+def _nothing() -> dict[str, Any]:
+    """The entry of a method without options."""
+    return {"space": {}, "best": None, "value": None, "trials": []}

@@ -1,0 +1,51 @@
+"""From jobs to their outcomes, wherever they are done."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..errors import FeatmaskError
+from .job import Job, Where
+from .local import in_this_process, in_workers
+from .overview import overview
+
+__all__ = ["run_jobs"]
+
+
+def run_jobs(jobs: Sequence[Job], where: Where | None = None) -> dict[str, str]:
+    """Do jobs that need nothing of each other, and show how far they are.
+
+    A job that fails takes none along; an unforeseen error leaves its traceback in the job's folder (``error.txt``).
+    What a job of a worker prints is added to ``log.txt`` in its folder. After Ctrl-C, or a kill of this process, no
+    worker is left; the same jobs go on where they stopped.
+
+    Args:
+        jobs: names and folders are unique.
+        where: who does them; default: this process, one after the other.
+
+    Returns:
+        Name of each job that failed -> why.
+
+    Raises:
+        FeatmaskError: two jobs of the same name or in the same folder, or a cluster that cannot be reached.
+        MissingExtraError: ``ray`` is asked for and not installed.
+        KeyboardInterrupt: Ctrl-C.
+    """
+    where = where or Where()
+    jobs = [job.moved(job.folder.absolute()) for job in jobs]
+    for what in ([job.name for job in jobs], [str(job.folder) for job in jobs]):
+        twice = sorted({one for one in what if what.count(one) > 1})
+        if twice:
+            raise FeatmaskError(f"jobs: expected each name and folder once; twice came {', '.join(twice)}")
+    if not jobs:
+        return {}
+    if where.kind == "ray":
+        from .cluster import on_ray
+
+        return on_ray(jobs, where)
+    with overview(jobs) as view:
+        if where.workers == 1:
+            in_this_process(jobs, view)
+        else:
+            in_workers(jobs, where, view)
+    return view.failed
