@@ -19,9 +19,10 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 GUIDE = (ROOT / "docs" / "reid.md").read_text()
 ROBUSTNESS = (ROOT / "docs" / "robustness.md").read_text()
+COMPARING = (ROOT / "docs" / "comparing.md").read_text()
 COMMANDS: list[str] = re.findall(
     r"featmask (?:compare|train|evaluate|doctor|report|masks|points|attack|ranking|data) [^`\n#]*",
-    README + GUIDE + ROBUSTNESS,
+    README + GUIDE + ROBUSTNESS + COMPARING,
 )
 
 
@@ -50,6 +51,15 @@ def test_the_recipe_in_it_is_valid():
     (block,) = re.findall(r"```yaml\n(.*?)```", GUIDE, flags=re.DOTALL)
     guide = parse_recipe(yaml.safe_load(block), "reid.md")
     assert guide.under("erasing").augment.erasing == 0.5
+
+
+def test_the_methods_beyond_the_paper_are_valid():
+    (methods,) = re.findall(r"```yaml\n(.*?)```", COMPARING, flags=re.DOTALL)
+    recipe = parse_recipe({"name": "x", "data": {"name": "digits"}, "model": {"name": "resnet8"},
+                           "train": {"epochs": 6}, **yaml.safe_load(methods)}, "comparing.md")  # fmt: skip
+    assert recipe.method("strongest").layer == "lfm_strongest"
+    assert recipe.method("ramp").schedule.kind == "ramp"
+    assert recipe.method("several").at == ("stem", "layer1")
 
 
 def test_the_suite_and_the_methods_of_the_guide_to_robustness_are_valid(tmp_path):
