@@ -12,7 +12,7 @@ from ..results import Run
 from .blocks import blocks
 from .degraded import kind_tables
 from .latex import latex_table
-from .layout import data_uri, relative_link, templates
+from .layout import embedded, relative_link, templates
 from .lines import banded
 from .notes import caution, environment, notices, outline, statements, suite_text, suites, warnings
 from .plots import legend, pictures, render
@@ -144,9 +144,9 @@ def _background(study: Study, about: Page) -> dict[str, Any]:
 
 def _attachments(study: Study, about: Page) -> dict[str, Any]:
     """Pictures that were drawn, the doctor's checks, the search for options."""
-    found: dict[str, list[tuple[str, str]]] = {}
+    found: dict[str, list[tuple[str, str, int]]] = {}
     for picture in about.gallery:
-        found.setdefault(picture.kind, []).append((picture.caption, data_uri(picture.path)))
+        found.setdefault(picture.kind, []).append((picture.caption, *embedded(picture.path)))
     group = None if about.tuning is None else tuning_group(study, about.tuning)
     return {
         "gallery": [(kind, title, found[kind]) for kind, title in GALLERY.items() if kind in found],

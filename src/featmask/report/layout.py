@@ -35,8 +35,8 @@ def relative_link(path: Path, root: Path) -> str:
     return "./" + quote(Path(link).as_posix())
 
 
-def data_uri(path: str | Path) -> str:
-    """A PNG file as text that an image's source may be.
+def embedded(path: str | Path) -> tuple[str, int]:
+    """A PNG file as text that an image's source may be, and its width in pixels: no page shows it larger.
 
     Raises:
         FeatmaskError: it cannot be read, or is no PNG.
@@ -47,4 +47,5 @@ def data_uri(path: str | Path) -> str:
         raise FeatmaskError(f"cannot read the image {path}: {error.strerror}") from error
     if not raw.startswith(PNG):
         raise FeatmaskError(f"expected a PNG file, but {path} is none; save the picture as PNG")
-    return "data:image/png;base64," + base64.b64encode(raw).decode()
+    # the first chunk of every PNG holds its size
+    return "data:image/png;base64," + base64.b64encode(raw).decode(), int.from_bytes(raw[16:20], "big")

@@ -130,7 +130,7 @@ def suite_text(suite: Suite) -> str:
     ranked = retrieval.is_retrieval(suite)
     text = retrieval.size_text(suite) if ranked else f"{suite.n} {suite.split} samples"
     attacks = suite.settings.get("attacks")
-    told = {"attacks", "notes", *(("rules", "queries", "no_match", "gallery") if ranked else ())}
+    told = {"attacks", "notes", "key", "quantised", *(("rules", "queries", "no_match", "gallery") if ranked else ())}
     rest = {key: value for key, value in suite.settings.items() if key not in told and value is not None}
     if rest:
         text += "; " + ", ".join(f"{key} {value}" for key, value in rest.items())
