@@ -18,6 +18,7 @@ from .report.rows import rows
 from .report.tables import Study, aggregate
 from .report.verdicts import metric_lines, verdict_lines
 from .results import Run, Suite
+from .stats import ENOUGH_SEEDS
 
 #: A row of a ranking's table: suite, attack, size.
 _Row = tuple[str, str, str]
@@ -116,7 +117,9 @@ def print_comparison(runs: Sequence[Run], report: Mapping[str, Path]) -> None:
         cells = (field.text.replace(" ± ", "±") for field in row.fields)
         table.add_row(escape(row.method), str(row.seeds), *cells, row.dropped, row.seconds)
     console.print(table)
-    for line in [*verdict_lines(study), *(line.sentence for line in metric_lines(study))]:
+    # with fewer seeds each sentence would say once more that nothing can be claimed
+    more = [line.sentence for line in metric_lines(study)] if study.most_seeds >= ENOUGH_SEEDS else []
+    for line in [*verdict_lines(study), *more]:
         _say(console, line)
     _footing(console, [suite for run in runs for suite in run.suites.values()])
     for path in report.values():
