@@ -22,6 +22,16 @@ def test_small_resnet_has_the_published_size():
     assert model(torch.randn(2, 3, 32, 32)).shape == (2, 10)
 
 
+def test_a_stride_in_the_first_convolution_changes_sizes_alone():
+    plain, halved = build_model("resnet8", num_classes=3), build_model("resnet8s2", num_classes=3)
+    assert [v.shape for v in plain.state_dict().values()] == [v.shape for v in halved.state_dict().values()]
+    halved.load_state_dict(plain.state_dict())
+    x = torch.randn(2, 3, 28, 28)
+    assert plain.forward_features(x).shape == (2, 64, 7, 7)
+    assert halved.forward_features(x).shape == (2, 64, 4, 4)
+    assert torch.equal(halved.conv1(x), plain.conv1(x)[:, :, ::2, ::2])
+
+
 @pytest.mark.parametrize(
     "name", ["resnet8", "resnet10t", "torchvision:squeezenet1_1", "torchvision:shufflenet_v2_x0_5"]
 )

@@ -33,7 +33,7 @@ def masks(
 
 @app.command()
 def points(
-    model: Annotated[str, typer.Argument(help="A timm model, torchvision:NAME, or resnet8, resnet14, resnet20.")],
+    model: Annotated[str, typer.Argument(help="A timm model, torchvision:NAME, or resnet8 and its kin.")],
     size: Annotated[int | None, typer.Option(help="Image size in pixels.", min=8)] = None,
 ) -> None:
     """List the shallow places of a model where a mask can go."""

@@ -10,7 +10,8 @@ from torch import nn
 from ..errors import FeatmaskError, require
 from .small import SmallResNet
 
-SMALL = {"resnet8": 1, "resnet14": 2, "resnet20": 3}
+#: Blocks a stage, and stride of the first convolution.
+SMALL = {"resnet8": (1, 1), "resnet14": (2, 1), "resnet20": (3, 1), "resnet8s2": (1, 2), "resnet14s2": (2, 2)}
 TORCHVISION = "torchvision:"
 
 
@@ -18,7 +19,8 @@ def build_model(name: str, *, num_classes: int, in_chans: int = 3, pretrained: b
     """Make a classifier by name.
 
     Args:
-        name: ``resnet8``, ``resnet14`` or ``resnet20`` (small images), any timm model, or ``torchvision:NAME``.
+        name: ``resnet8``, ``resnet14`` or ``resnet20`` (small images; ``resnet8s2`` and ``resnet14s2`` halve them
+            first), any timm model, or ``torchvision:NAME``.
         num_classes: outputs of the new head.
         in_chans: channels of an image; torchvision's models have three.
         pretrained: ImageNet weights; of ``tf_efficientnet_lite0`` from a pip package, of others from the hub.
@@ -71,7 +73,8 @@ def small_model(name: str, *, num_classes: int, in_chans: int, pretrained: bool)
     """
     if pretrained:
         raise FeatmaskError(f"{name} is a network for small images; it has no pretrained weights")
-    return SmallResNet(SMALL[name], num_classes, in_chans)
+    blocks, stride = SMALL[name]
+    return SmallResNet(blocks, num_classes, in_chans, stride)
 
 
 def torchvision_model(name: str, *, in_chans: int, pretrained: bool) -> nn.Module:
