@@ -11,7 +11,7 @@ from featmask.family import build_layer
 from featmask.optim import rate_at
 from featmask.recipe import Train, read_recipe
 
-RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.yaml"))
+RECIPES = sorted((Path(__file__).parents[1] / "recipes").rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
