@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# The whole study, from the repository's root: hours on two cores. What is finished is not repeated; a killed one goes on.
+set -euo pipefail
+out=${1:-runs/study}
+export OMP_NUM_THREADS=1 # the same bits with any number of workers
+compare() { featmask compare "$@" --workers 2 --out "$out"; }
+
+compare recipes/study/clothes_10.yaml --tune 5
+tuned=$(ls "$out"/clothes_10/*/recipe.tuned.yaml)
+compare recipes/study/clothes_adversarial.yaml
+compare "$tuned" --methods none,dropout2d,lfm,lfm_published --set name=clothes_30 \
+  --set data.train_share=0.3 --set train.epochs=10 \
+  --set 'note=As clothes_10 with its tuned options, but learned from 30 % of the training images, in 10 epochs (as many steps).'
+compare recipes/study/clothes_ablation.yaml
+compare recipes/study/cells.yaml --tune 3
+compare "$tuned" --set name=clothes_100 --set data.train_share=1.0 --set train.epochs=3 \
+  --set 'note=As clothes_10 with its tuned options, but learned from all training images, in 3 epochs (as many steps).'
+compare recipes/study/pedestrians.yaml --tune 3
