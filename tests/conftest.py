@@ -49,6 +49,15 @@ def fails(call):
 
 
 @pytest.fixture
+def cuda():
+    """A CUDA device; what a test forbids it, waiting for the host, is allowed afterwards."""
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    yield torch.device("cuda")
+    torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.fixture
 def fresh_compiler():
     """Every test compiles for options of its own; together they would pass the limit of recompilations."""
     yield

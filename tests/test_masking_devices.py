@@ -48,14 +48,6 @@ def test_planes_noise_has_the_planes_mean_and_deviation():
     assert torch.equal(again, out)
 
 
-@pytest.fixture
-def cuda():
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
-    yield torch.device("cuda")
-    torch.cuda.set_sync_debug_mode("default")
-
-
 @pytest.mark.cuda
 @pytest.mark.parametrize("inplace", [False, True])
 @pytest.mark.parametrize("fill", FILLS)

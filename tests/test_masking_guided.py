@@ -285,14 +285,6 @@ def test_mistakes():
 # --- on a GPU ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def cuda():
-    if not torch.cuda.is_available():
-        pytest.skip("needs a CUDA device")
-    yield torch.device("cuda")
-    torch.cuda.set_sync_debug_mode("default")
-
-
 @pytest.mark.cuda
 @pytest.mark.parametrize("fill", FILLS)
 def test_cuda_never_waits_and_the_mask_is_read_when_asked_for(cuda, fill):

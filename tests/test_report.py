@@ -332,6 +332,32 @@ def chromium(profile: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     )  # fmt: skip
 
 
+def in_a_frame(page: str, probe: str, folder: Path, width: int) -> str:
+    """What a script at the end of a page leaves in ``document.body.dataset.found``.
+
+    A frame gives the page a phone's width, which a headless window refuses.
+    """
+    (folder / "inner.html").write_text(page.replace("</body>", probe + "</body>"))
+    outer = (
+        f"<iframe id=f src=inner.html width={width} height=900></iframe><script>f.onload = () => "
+        "{document.title = 'found ' + f.contentDocument.body.dataset.found}</script>"
+    )
+    (folder / "outer.html").write_text(outer)
+    done = chromium(folder / "profile", "--dump-dom", (folder / "outer.html").as_uri())
+    title = re.search(r"<title>found (.*?)</title>", done.stdout)
+    assert title, done.stderr[-2000:]
+    return unescape(title[1])
+
+
+def widths(page: Path, folder: Path, width: int) -> list[int]:
+    """Of all that a page holds, and of its window."""
+    probe = (
+        "<script>document.body.dataset.found = JSON.stringify([document.documentElement.scrollWidth, "
+        "document.documentElement.clientWidth])</script>"
+    )
+    return json.loads(in_a_frame(page.read_text(), probe, folder, width))
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium")
 @pytest.mark.parametrize("dark", [False, True])
@@ -354,19 +380,5 @@ def test_in_a_browser_light_and_dark(study, tmp_path, dark):
 @pytest.mark.parametrize("width", [390, 1280])
 def test_in_a_browser_nothing_is_wider_than_the_page(study, tmp_path, width):
     _, _, paths = study
-    page = paths["report.html"].read_text()
-    probe = (
-        "<script>document.title = 'width ' + document.documentElement.scrollWidth + ' of ' "
-        "+ document.documentElement.clientWidth</script>"
-    )
-    # a frame gives the page a phone's width, which a headless window refuses
-    (tmp_path / "inner.html").write_text(page + probe.replace("document.title =", "document.body.dataset.width ="))
-    outer = (
-        f"<iframe id=f src=inner.html width={width} height=900></iframe><script>f.onload = () => "
-        "{document.title = f.contentDocument.body.dataset.width}</script>"
-    )
-    (tmp_path / "outer.html").write_text(outer)
-    done = chromium(tmp_path / "profile", "--dump-dom", (tmp_path / "outer.html").as_uri())
-    found = re.search(r"<title>width (\d+) of (\d+)", done.stdout)
-    assert found, done.stderr[-2000:]
-    assert int(found[1]) <= int(found[2]) <= width
+    page, window = widths(paths["report.html"], tmp_path, width)
+    assert page <= window <= width

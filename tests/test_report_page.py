@@ -30,7 +30,7 @@ from featmask.report.tables import Study, aggregate
 from featmask.report.trained import training_groups
 from featmask.results import read_runs
 from report_studies import KINDS, add_extras, make_study
-from test_report import CHROMIUM, Links, chromium, text_of
+from test_report import CHROMIUM, Links, chromium, in_a_frame, text_of
 
 #: Student's t, 97.5 %, 4 degrees of freedom.
 T4 = 2.7764451
@@ -457,16 +457,7 @@ document.body.dataset.found = JSON.stringify({page: root.scrollWidth, window: ro
 def test_in_a_browser_by_keyboard_and_at_a_phones_width(one, index, tmp_path, width, which):
     page = (one if which == "report.html" else index)[which].read_text()
     page = page.replace("<details>", "<details open>")
-    (tmp_path / "inner.html").write_text(page.replace("</body>", PROBE + "</body>"))
-    outer = (
-        f"<iframe id=f src=inner.html width={width} height=900></iframe><script>f.onload = () => "
-        "{document.title = f.contentDocument.body.dataset.found}</script>"
-    )
-    (tmp_path / "outer.html").write_text(outer)
-    done = chromium(tmp_path / "profile", "--dump-dom", (tmp_path / "outer.html").as_uri())
-    title = re.search(r"<title>(\{.*?\})", done.stdout)
-    assert title, done.stderr[-2000:]
-    found = json.loads(title[1])
+    found = json.loads(in_a_frame(page, PROBE, tmp_path, width))
     assert found["page"] <= found["window"] <= width
     assert found["stops"] > 10
     assert (found["locked"], found["unseen"]) == (0, 0)

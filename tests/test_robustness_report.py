@@ -25,7 +25,7 @@ from featmask.report.robustness.read import read_subject, read_subjects
 from featmask.report.robustness.strength import strength
 from featmask.results import Suite, read_runs, read_samples, read_suite, write_suite
 from oracles.robust_folder import ALL, CORRUPTIONS, SIZES, number, write_folder
-from test_report import CHROMIUM, Links, chromium, make_run, text_of
+from test_report import CHROMIUM, Links, make_run, text_of, widths
 
 HOSTILE = "<script>alert(1)</script> $a_{$ | `x` & \"q\" 'p'"
 
@@ -486,17 +486,5 @@ def test_the_first_table_of_a_comparison_is_not_drowned(tmp_path):
 @pytest.mark.parametrize("width", [360, 1280])
 def test_in_a_browser_nothing_is_wider_than_the_page(two, tmp_path, width):
     _, paths = two
-    probe = (
-        "<script>document.body.dataset.width = 'width ' + document.documentElement.scrollWidth + ' of ' "
-        "+ document.documentElement.clientWidth</script>"
-    )
-    (tmp_path / "inner.html").write_text(paths["robustness.html"].read_text() + probe)
-    outer = (
-        f"<iframe id=f src=inner.html width={width} height=900></iframe><script>f.onload = () => "
-        "{document.title = f.contentDocument.body.dataset.width}</script>"
-    )
-    (tmp_path / "outer.html").write_text(outer)
-    done = chromium(tmp_path / "profile", "--dump-dom", (tmp_path / "outer.html").as_uri())
-    found = re.search(r"<title>width (\d+) of (\d+)", done.stdout)
-    assert found, done.stderr[-2000:]
-    assert int(found[1]) <= int(found[2]) <= width
+    page, window = widths(paths["robustness.html"], tmp_path, width)
+    assert page <= window <= width

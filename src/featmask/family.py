@@ -145,13 +145,24 @@ def build_layer(name: str, **options: Any) -> nn.Module | None:
         raise FeatmaskError(f"method {name!r} does not take the options {options}: {error}") from error
 
 
+def dropped_by(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
+    """Which values of ``x`` (N, C, H, W) a layer drops, boolean: those that no gradient of the summed output reaches.
+
+    That holds for layers that zero, that overwrite and that rescale what is left. ``x`` stays as it is.
+    """
+    with torch.enable_grad():
+        entering = x.detach().requires_grad_()
+        # multiplied by one: a layer that works in place must not meet a leaf
+        (grad,) = torch.autograd.grad(layer(entering * 1.0).sum(), entering)
+    return grad == 0
+
+
 def dropped_fraction(
     layer: nn.Module | None, shape: tuple[int, int, int], *, samples: int = 512, batch_size: int = 16, seed: int = 0
 ) -> float:
     """Measure the share of values that a layer drops in training, whatever the layer.
 
-    A value is dropped where the gradient of the summed output with respect to it is zero: that holds for layers that
-    zero, that overwrite and that rescale what is left.
+    What is dropped: see :func:`dropped_by`.
 
     Args:
         layer: any layer that takes (N, C, H, W); None drops nothing.
@@ -165,11 +176,9 @@ def dropped_fraction(
     layer = copy.deepcopy(layer).train()  # a copy: flags, statistics and a private generator stay as they were
     dropped = 0.0
     batches = max(1, samples // batch_size)
-    with torch.random.fork_rng(devices=[]), torch.enable_grad():
+    with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for _ in range(batches):
-            x = torch.rand(batch_size, *shape).add_(0.5).requires_grad_()
-            # multiplied by one: a layer that works in place must not meet a leaf
-            (grad,) = torch.autograd.grad(layer(x * 1.0).sum(), x)
-            dropped += float((grad == 0).double().mean())
+            x = torch.rand(batch_size, *shape).add_(0.5)
+            dropped += float(dropped_by(layer, x).double().mean())
     return dropped / batches

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -12,6 +10,7 @@ import typer
 
 from ..errors import FeatmaskError
 from .application import AsJson, Data, Device, Out, RecipeFile, Set, app, check_folder, names, with_data
+from .subjects import command
 
 if TYPE_CHECKING:
     from ..comparison import Planning
@@ -45,7 +44,7 @@ def compare(
     """Train each method with each seed, measure it, and write a report."""
     from ..comparison import compare as run_comparison
     from ..comparison import plan
-    from ..jobs import Where
+    from ..jobs import Where, listed
     from ..processes import alone
 
     alone("compare")
@@ -58,7 +57,7 @@ def compare(
         _show_plan(plan(settings, **asked), workers, as_json)
         return
     where = Where(kind=jobs, workers=workers, cpus=cpus, gpus=gpus, address=address)
-    result = run_comparison(settings, **asked, where=where, command=shlex.join(["featmask", *sys.argv[1:]]))
+    result = run_comparison(settings, **asked, where=where, command=command())
     if as_json:
         print(
             json.dumps(
@@ -71,7 +70,7 @@ def compare(
 
         print_comparison(result.runs, result.report)
     if result.failed:
-        raise FeatmaskError("some runs failed:\n" + "\n".join(f"  {run}: {why}" for run, why in result.failed.items()))
+        raise FeatmaskError(listed("some runs failed", result.failed))
 
 
 def _show_plan(found: Planning, workers: int, as_json: bool) -> None:

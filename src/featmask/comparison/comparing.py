@@ -14,18 +14,17 @@ from .. import pictures
 from ..errors import FeatmaskError
 from ..experiment import is_finished, measure_run, study_folder, train_run
 from ..files import write_json, write_text
-from ..jobs import Job, Where, run_jobs
+from ..jobs import Job, Where, listed, run_jobs
 from ..recipe import AnyRecipe, Recipe, read_recipe
 from ..report import write_report
+from ..report.recorded import RECORD, SCHEMA, TUNING
 from ..results import Run, read_run
 from .opened import opened
 from .planned import Planned, Planning, planned_runs, planning
 from .spaces import space_of
-from .tuning import TUNED, TUNING, tune
+from .tuning import TUNED, tune
 
 __all__ = ["Comparison", "compare", "plan"]
-
-RECORD = "comparison.json"
 
 
 @dataclass(frozen=True)
@@ -88,14 +87,14 @@ def compare(
     failed = _execute(recipe, runs, where, device)
     finished = [read_run(run.folder) for run in runs if is_finished(recipe, run.folder)]
     if not finished:
-        raise FeatmaskError("no run could be finished:\n" + "\n".join(f"  {run}: {why}" for run, why in failed.items()))
+        raise FeatmaskError(listed("no run could be finished", failed))
     if record is not None:
         write_json(folder / TUNING, record)
         write_text(folder / TUNED, yaml.safe_dump(recipe.plain(), sort_keys=False))  # what these runs are runs of
     command = command or "featmask.compare(...)"
     write_json(
         folder / RECORD,
-        {"schema": 1, "command": command, "methods": names, "seeds": numbers, "failed": failed},
+        {"schema": SCHEMA, "command": command, "methods": names, "seeds": numbers, "failed": failed},
     )
     if pictures.missing(recipe, folder, names, finished):
         for message in pictures.draw_all(recipe, opened(recipe, measured=False), finished, folder, device):

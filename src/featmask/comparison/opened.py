@@ -7,13 +7,16 @@ import json
 from ..recipe import AnyRecipe
 from ..tasks import Task, open_task
 
-_LAST: dict[str, Task] = {}
+#: By its key, and whether it can be measured.
+_LAST: dict[str, tuple[Task, bool]] = {}
 
 
 def opened(recipe: AnyRecipe, *, measured: bool = True) -> Task:
     """As :func:`featmask.tasks.open_task`; the last task is kept, and given again to whom it fits."""
-    key = json.dumps([measured, *(recipe.plain()[part] for part in ("task", "data", "evaluate"))], sort_keys=True)
-    if key not in _LAST:
+    key = json.dumps([recipe.plain()[part] for part in ("task", "data", "evaluate")], sort_keys=True)
+    task, ready = _LAST.get(key, (None, False))
+    if task is None or (measured and not ready):
         _LAST.clear()  # first: two data sets may not fit into memory
-        _LAST[key] = open_task(recipe, measured=measured)
-    return _LAST[key]
+        task = open_task(recipe, measured=measured)
+        _LAST[key] = task, measured
+    return task

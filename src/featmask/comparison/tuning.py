@@ -14,12 +14,12 @@ import yaml
 from ..errors import FeatmaskError, require
 from ..experiment import study_folder
 from ..files import write_json, write_text
-from ..jobs import Job, Where, run_jobs
+from ..jobs import Job, Where, listed, run_jobs
 from ..recipe import AnyRecipe
+from ..report.recorded import SCHEMA, TUNING
 from .searching import digest, is_searched, read_best, search, settings_of, tried_epochs
 from .spaces import space_of, with_options
 
-TUNING = "tuning.json"
 TUNED = "recipe.tuned.yaml"
 
 
@@ -57,13 +57,13 @@ def tune(
     ]
     failed = run_jobs(jobs, where)
     if failed:
-        raise FeatmaskError("tuning failed:\n" + "\n".join(f"  {name}: {why}" for name, why in failed.items()))
+        raise FeatmaskError(listed("tuning failed", failed))
     found = {name: read_best(places[name]) if name in places else _nothing() for name in methods}
     tuned = recipe
     for name in places:
         tuned = with_options(tuned, name, settings_of(found[name]["best"]))
     record = {
-        "schema": 1,
+        "schema": SCHEMA,
         "trials": trials,
         "metric": next((entry["metric"] for entry in found.values() if "metric" in entry), None),
         "epochs": epochs,

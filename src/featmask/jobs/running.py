@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..errors import FeatmaskError
 from .job import Job, Where
 from .local import in_this_process, in_workers
 from .overview import overview
 
-__all__ = ["run_jobs"]
+__all__ = ["listed", "run_jobs"]
 
 
 def run_jobs(jobs: Sequence[Job], where: Where | None = None) -> dict[str, str]:
@@ -49,3 +49,8 @@ def run_jobs(jobs: Sequence[Job], where: Where | None = None) -> dict[str, str]:
         else:
             in_workers(jobs, where, view)
     return view.failed
+
+
+def listed(what: str, failed: Mapping[str, str]) -> str:
+    """A message: what happened, and below it a line a job that failed, with the reason."""
+    return "\n".join([f"{what}:", *(f"  {name}: {why}" for name, why in failed.items())])

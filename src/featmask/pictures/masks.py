@@ -13,7 +13,7 @@ from torch import nn
 
 from ..errors import FeatmaskError
 from ..experiment import make_model, places_of, put_method
-from ..family import RandomErasing, build_layer
+from ..family import RandomErasing, build_layer, dropped_by
 from ..insert import attach
 from ..layers import LocalFeatureMasking
 from ..models import Normalized
@@ -62,11 +62,7 @@ class _Recorder(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.before = x.detach().clone()
         self.layer.train()
-        with torch.enable_grad():
-            entering = self.before.clone().requires_grad_()
-            # multiplied by one: a layer that works in place must not meet a leaf
-            (grad,) = torch.autograd.grad(self.layer(entering * 1.0).sum(), entering)
-        self.dropped = grad == 0
+        self.dropped = dropped_by(self.layer, self.before)
         return x
 
 
@@ -75,7 +71,7 @@ def hidden_by(
 ) -> Hidden:
     """Draw a method's mask for some images, at the first place where the recipe puts it.
 
-    A value is dropped where no gradient passes, as in :func:`featmask.family.dropped_fraction`.
+    What is dropped: see :func:`featmask.family.dropped_by`.
 
     Args:
         recipe: says where and how.

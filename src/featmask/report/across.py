@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .choice import main_budget
 from .metric import Metric, other_domain, show, signed
-from .rows import SIGNS
+from .rows import sign_of
 from .tables import Cell, Study
 
 #: What is compared across studies, in the order in which it is shown: name -> title.
@@ -65,7 +65,7 @@ class Compared:
     @property
     def sign(self) -> str:
         """Of the outcome, with a mark where the number of comparisons could explain it."""
-        return SIGNS[self.outcome] + ("†" if self.cell.fragile else "") if self.outcome else ""
+        return sign_of(self.cell)
 
     @property
     def interval(self) -> tuple[float, float, float]:

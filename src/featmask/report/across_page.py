@@ -10,7 +10,7 @@ from typing import Any
 from .across import Aspect, Compared, Count, Member, aspects, shared_methods
 from .layout import templates
 from .markdown import fenced, grid, safe
-from .svg import INK, MARKERS, PANEL, drawn, look, plain
+from .svg import INK, PANEL, drawn, look, plain, sign
 from .tables import Study
 
 TITLE = "All studies"
@@ -75,7 +75,7 @@ def across_page(members: Sequence[Member], command: str) -> str:
             aspects=found,
             sentences=sentences(found, methods),
             notes=notes(members, found),
-            legend=[(member.name, i % 7, MARKERS[look(i)[1]]) for i, member in enumerate(members)],
+            legend=[(member.name, *sign(i)) for i, member in enumerate(members)],
             panels={aspect.name: drawn(partial(_forest, members, aspect), f"forest-{aspect.name}") for aspect in found},
             command=command,
         )

@@ -9,7 +9,7 @@ from .attacked import by_attack
 from .lines import FEW, Axis, Group, along, band_text, line_panels
 from .metric import Metric, attack_title, corruption_title, show, signed
 from .names import CORRUPTIONS
-from .rows import SIGNS
+from .rows import sign_of
 from .tables import Cell, Study
 
 
@@ -141,5 +141,5 @@ def _cell(metric: Metric, cell: Cell | None) -> KindCell:
     text = show(metric, cell.interval.mean)
     if cell.paired is None or cell.verdict is None:
         return KindCell(text, best=cell.best)
-    sign = f" {SIGNS[cell.verdict.outcome]}{'†' if cell.fragile else ''}" if cell.claimed else ""
+    sign = f" {sign_of(cell)}" if cell.claimed else ""
     return KindCell(text, signed(metric, cell.paired.interval.mean), sign, cell.verdict.outcome, cell.best)

@@ -11,9 +11,9 @@ from .attacked import attack_groups
 from .degraded import degraded_groups
 from .lines import Group, Panel
 from .metric import Metric
-from .svg import INK, MARKERS, PALETTE, drawn, look
+from .svg import INK, dash, drawn, look, sign
 from .tables import Study, sampling
-from .trained import row_axes, row_size, training_groups
+from .trained import row_axes, training_groups
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,7 @@ class Key:
 
 def legend(study: Study) -> list[Key]:
     """A sign a method."""
-    many = len(PALETTE)
-    return [Key(m, i % many, MARKERS[look(i)[1]], i % (2 * many) >= many) for i, m in enumerate(study.methods)]
+    return [Key(method, *sign(place), dash(place) != "-") for place, method in enumerate(study.methods)]
 
 
 def pictures(study: Study) -> list[Pictures]:
@@ -67,8 +66,7 @@ def _every_run(study: Study) -> Group:
 
 
 def _dots(study: Study, metric: Metric, make: Any) -> tuple[Any, str]:
-    figure = make(figsize=row_size(study))
-    ax = row_axes(figure, study)
+    figure, ax = row_axes(make, study.methods)
     for place, method in enumerate(study.methods):
         cell = study.cells.get((method, metric))
         if cell is None:

@@ -70,7 +70,7 @@ def read_record(folder: Path) -> Record:
         FeatmaskError: it cannot be read, or was written by another version.
     """
     path = folder / RECORD
-    raw = _read(path)
+    raw = read_object(path)
     if raw is None:
         return Record()
     command, methods, failed = raw.get("command", ""), raw.get("methods", []), raw.get("failed", {})
@@ -86,7 +86,7 @@ def read_tuning(folder: Path) -> Tuning | None:
         FeatmaskError: it cannot be read, or was written by another version.
     """
     path = folder / TUNING
-    raw = _read(path)
+    raw = read_object(path)
     if raw is None:
         return None
     try:
@@ -134,7 +134,12 @@ def value_text(value: Any) -> str:
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def read_object(path: Path) -> dict[str, Any] | None:
+    """A JSON object of this schema; None where there is no such file.
+
+    Raises:
+        FeatmaskError: it cannot be read, or was written by another version.
+    """
     if not path.is_file():
         return None
     try:

@@ -80,6 +80,11 @@ class Difference:
         return f"{SIGNS[self.outcome]} {self.outcome}{' †' if self.fragile else ''}"
 
 
+def sign_of(cell: Cell) -> str:
+    """The sign of a cell's verdict, with † where the number of comparisons could explain the claim; else nothing."""
+    return "" if cell.verdict is None else SIGNS[cell.verdict.outcome] + "†" * cell.fragile
+
+
 def rows(study: Study, metrics: Sequence[Metric]) -> list[Row]:
     """A row a method."""
     found = []

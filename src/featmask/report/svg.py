@@ -44,6 +44,11 @@ def look(number: int) -> tuple[str, str]:
     return PALETTE[number % len(PALETTE)], markers[(number + number // len(PALETTE)) % len(markers)]
 
 
+def sign(number: int) -> tuple[int, str]:
+    """The n-th method in a page's legend: number of its colour, and its marker as text."""
+    return number % len(PALETTE), MARKERS[look(number)[1]]
+
+
 def dash(number: int) -> Any:
     """The n-th method's line: broken from the eighth on, where colours come again."""
     return "-" if number % (2 * len(PALETTE)) < len(PALETTE) else (0, (4, 1.6))

@@ -92,8 +92,7 @@ def _cost(study: Study) -> Group | None:
 
 
 def _marks(study: Study, values: PerRun, label: str, make: Any) -> tuple[Any, str]:
-    figure = make(figsize=row_size(study))
-    ax = row_axes(figure, study)
+    figure, ax = row_axes(make, study.methods)
     for place, method in enumerate(study.methods):
         own = values.get(method)
         if not own:
@@ -124,8 +123,7 @@ def _dropped(study: Study) -> Group | None:
 
 
 def _bars(study: Study, shares: PerRun, make: Any) -> tuple[Any, str]:
-    figure = make(figsize=row_size(study))
-    ax = row_axes(figure, study)
+    figure, ax = row_axes(make, study.methods)
     for place, method in enumerate(study.methods):
         share = fmean(shares[method]) if method in shares else None
         text = "not measured" if share is None else f"{100 * share:.2f}"
@@ -145,19 +143,15 @@ def _per_run(study: Study, key: str) -> dict[str, list[float]]:
     return {method: values for method, values in found.items() if values}
 
 
-def row_axes(figure: Any, study: Study) -> Any:
-    """Axes with a row a method."""
+def row_axes(make: Any, methods: Sequence[str]) -> tuple[Any, Any]:
+    """A figure, and its axes with a row a method."""
+    figure = make(figsize=(PANEL, 0.3 * len(methods) + 0.85))
     ax = figure.subplots()
-    ax.set_yticks(range(len(study.methods)), [plain(method) for method in study.methods])
-    ax.set_ylim(len(study.methods) - 0.5, -0.5)
+    ax.set_yticks(range(len(methods)), [plain(method) for method in methods])
+    ax.set_ylim(len(methods) - 0.5, -0.5)
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color=INK, alpha=0.12, lw=0.6)
-    return ax
-
-
-def row_size(study: Study) -> tuple[float, float]:
-    """Of a figure with a row a method."""
-    return PANEL, 0.3 * len(study.methods) + 0.85
+    return figure, ax
 
 
 def finite(value: Any) -> bool:

@@ -8,8 +8,9 @@ from typing import Any
 
 from .lines import Group, Panel
 from .recorded import Tuned, Tuning
-from .svg import INK, PANEL, look, plain
+from .svg import INK, look
 from .tables import Study
+from .trained import row_axes
 
 NAMES = {"val_accuracy": "validation accuracy", "val_mAP": "validation mAP", "val_loss": "validation loss"}
 
@@ -41,12 +42,7 @@ def tuning_group(study: Study, tuning: Tuning) -> Group | None:
 
 
 def _trials(study: Study, tuning: Tuning, entries: Sequence[Tuned], make: Any) -> tuple[Any, str]:
-    figure = make(figsize=(PANEL, 0.3 * len(entries) + 0.85))
-    ax = figure.subplots()
-    ax.set_yticks(range(len(entries)), [plain(entry.method) for entry in entries])
-    ax.set_ylim(len(entries) - 0.5, -0.5)
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x", color=INK, alpha=0.12, lw=0.6)
+    figure, ax = row_axes(make, [entry.method for entry in entries])
     for row, entry in enumerate(entries):
         place = study.methods.index(entry.method) if entry.method in study.methods else row
         colour, marker = look(place)

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...stats import wilson
 from ..metric import Metric, attack_title
-from ..svg import INK, MARKERS, PALETTE, PANEL, drawn, look, plain
+from ..svg import INK, PALETTE, PANEL, drawn, look, plain, sign
 from .figures import (
     NORM_TITLES,
     Flips,
@@ -52,12 +52,12 @@ def legend(subjects: Sequence[Subject]) -> list[Entry]:
         return model_legend(subjects)
     kinds = _kinds(subjects[0])
     entries: list[Entry] = [("Worst case", None, "★")] if kinds else []
-    return entries + [(attack_title(kind), i % 7, MARKERS[look(i)[1]]) for i, kind in enumerate(kinds)]
+    return entries + [(attack_title(kind), *sign(i)) for i, kind in enumerate(kinds)]
 
 
 def model_legend(subjects: Sequence[Subject]) -> list[Entry]:
     """A sign a model."""
-    return [(subject.name, i % 7, MARKERS[look(i)[1]]) for i, subject in enumerate(subjects)]
+    return [(subject.name, *sign(i)) for i, subject in enumerate(subjects)]
 
 
 def eps_panels(subjects: Sequence[Subject]) -> list[str]:
@@ -90,7 +90,7 @@ def square_legend(subjects: Sequence[Subject]) -> list[Entry]:
     if len(subjects) > 1:
         return model_legend(subjects)
     kinds = _square_kinds(subjects[0])
-    return [("Worst case", None, "★"), *((attack_title(k), i % 7, MARKERS[look(i)[1]]) for i, k in enumerate(kinds))]
+    return [("Worst case", None, "★"), *((attack_title(k), *sign(i)) for i, k in enumerate(kinds))]
 
 
 def _kinds(subject: Subject) -> list[str]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -14,8 +13,8 @@ from typing import Any
 from ...errors import FeatmaskError
 from ...results import Columns, Suite, read_suite
 from ..metric import Metric
+from ..recorded import read_object
 
-SCHEMA = 1
 #: In the order in which suites are shown; others come after, by name.
 ORDER = ("clean", "linf", "l2", "l1", "autoattack", "blackbox", "transfer", "corruptions", "occlusion")
 
@@ -92,8 +91,8 @@ def read_subject(folder: Path) -> Subject:
     """
     if not folder.is_dir():
         raise FeatmaskError(f"expected a folder of records (featmask evaluate --save), but {folder} is none")
-    about = _mapping(folder / "subject.json") or {}
-    doctor = _mapping(folder / "doctor.json")
+    about = read_object(folder / "subject.json") or {}
+    doctor = read_object(folder / "doctor.json")
     pairs = [_suite(path) for path in sorted((folder / "eval").glob("*.json"))]
     if not pairs and doctor is None:
         raise FeatmaskError(
@@ -129,18 +128,3 @@ def _suite(path: Path) -> tuple[Suite, Columns]:
         return read_suite(path)
     except (OSError, TypeError, KeyError, IndexError, UnicodeDecodeError) as error:
         raise FeatmaskError(f"{path}: expected a suite's record with its samples beside it: {error}") from error
-
-
-def _mapping(path: Path) -> dict[str, Any] | None:
-    """A JSON object of this schema; None where there is no such file."""
-    if not path.is_file():
-        return None
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FeatmaskError(f"cannot read {path}: {error}") from error
-    if not isinstance(value, Mapping) or value.get("schema") != SCHEMA:
-        raise FeatmaskError(
-            f"{path}: expected a JSON object of schema {SCHEMA}; this file was written by another version"
-        )
-    return dict(value)
