@@ -30,12 +30,14 @@ def test_nan_is_not_json(tmp_path):
 
 def test_a_suite_survives_the_round_trip(tmp_path):
     suite = Suite("linf", "test", 3, {"pgd@2/255": 1 / 3}, {"eps": ["2/255"]}, ("an upper bound",))
-    write_suite(tmp_path, suite, {"index": [4, 5, 9], "pgd@2/255": [0, 1, 0], "confidence": [0.5, 0.25, 1 / 3]})
+    columns = {"index": [4, 5, 9], "pgd@2/255": [0, 1, 0], "ap": [1 / 3, 1, 0.1], "confidence": [0.5, 0.25, 1 / 3]}
+    write_suite(tmp_path, suite, columns)
     read, samples = read_suite(tmp_path / "eval" / "linf.json")
     assert read == suite
     assert samples["index"].tolist() == [4, 5, 9]
     assert samples["index"].dtype == np.int64
-    assert samples["confidence"].tolist() == [0.5, 0.25, 1 / 3]
+    assert samples["ap"].tolist() == [1 / 3, 1, 0.1], "what statistics are made from keeps every digit"
+    assert samples["confidence"].tolist() == [0.5, 0.25, 0.3333], "what only describes a sample is rounded"
 
 
 def test_columns_of_unequal_length_are_refused(tmp_path):

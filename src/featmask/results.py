@@ -25,6 +25,10 @@ SCHEMA = 1
 #: that sample alone (``ap``, ``inp``).
 DESCRIPTIVE = ("index", "label", "predicted", "confidence", "pid", "cam")
 
+#: Decimals of a description that is no whole number (a confidence): enough to look at, and a fifth of the bytes.
+#: Outcomes are kept in full, since the statistics are made from them.
+DECIMALS = 4
+
 Columns = dict[str, npt.NDArray[Any]]
 
 
@@ -87,7 +91,8 @@ def write_suite(folder: str | Path, suite: Suite, samples: Mapping[str, npt.Arra
     Args:
         folder: the run's folder.
         suite: the figures.
-        samples: columns of equal length ``suite.n``; ``index`` must be one of them.
+        samples: columns of equal length ``suite.n``; ``index`` must be one of them. A confidence is written with
+            :data:`DECIMALS` decimals, outcomes and scores in full.
 
     Raises:
         FeatmaskError: columns of unequal length, or no ``index``.
@@ -103,9 +108,15 @@ def write_suite(folder: str | Path, suite: Suite, samples: Mapping[str, npt.Arra
     ):
         writer = csv.writer(handle)
         writer.writerow(columns)
-        writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
+        writer.writerows(zip(*(_cells(name, values) for name, values in columns.items()), strict=True))
     # The JSON comes second: where it exists, its samples exist too.
     write_json(target / f"{suite.name}.json", {"schema": SCHEMA, **asdict(suite)})
+
+
+def _cells(name: str, values: npt.NDArray[Any]) -> list[Any]:
+    rounded = name in DESCRIPTIVE and values.dtype.kind == "f"
+    cells: list[Any] = (values.astype(np.float64).round(DECIMALS) if rounded else values).tolist()
+    return cells
 
 
 def read_suite(path: str | Path) -> tuple[Suite, Columns]:
