@@ -4,6 +4,21 @@ set -euo pipefail
 out=${1:-runs/study}
 export OMP_NUM_THREADS=1 # the same bits with any number of workers
 compare() { featmask compare "$@" --workers 2 --out "$out"; }
+# trust STUDY BASELINE SAMPLES EPS: the doctor on the first seed of every method, the baseline's attacks tried on it too
+trust() {
+  local study base run
+  for study in "$out/$1"/*/"$2"; do
+    base=$study/seed-0
+    for run in "$(dirname "$study")"/*/seed-0; do
+      if [ ! -f "$run/doctor.json" ]; then
+        surrogate=()
+        if [ "$run" != "$base" ]; then surrogate=(--surrogate "$base/model.safetensors"); fi
+        # 1: not to be trusted; that is an answer
+        featmask doctor "$run/model.safetensors" --samples "$3" --eps "$4" "${surrogate[@]}" --save "$run" || [ $? -eq 1 ]
+      fi
+    done
+  done
+}
 
 compare recipes/study/clothes_10.yaml --tune 5
 tuned=$(ls "$out"/clothes_10/*/recipe.tuned.yaml)
@@ -16,3 +31,10 @@ compare recipes/study/cells.yaml --tune 3
 compare "$tuned" --set name=clothes_100 --set data.train_share=1.0 --set train.epochs=3 \
   --set 'note=As clothes_10 with its tuned options, but learned from all training images, in 3 epochs (as many steps).'
 compare recipes/study/pedestrians.yaml --tune 3
+
+trust clothes_10 none 128 8/255
+trust clothes_30 none 128 8/255
+trust clothes_100 none 128 8/255
+trust clothes_adversarial at 128 8/255
+trust clothes_ablation none 128 8/255
+trust cells none 32 1/255
