@@ -7,14 +7,16 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 import featmask
 from featmask.comparison import plan, searching, tuning
 from featmask.comparison.spaces import SPACES, defaults, dimension, space_of, with_options
 from featmask.errors import FeatmaskError
-from featmask.experiment import study_folder
+from featmask.experiment import CHECKPOINT, study_folder
 from featmask.family import FAMILY, build_layer
 from featmask.jobs import Where
+from featmask.models import save_checkpoint
 from featmask.recipe import parse_recipe
 from featmask.source import SHOWS, code_version
 
@@ -48,9 +50,9 @@ def pretend(monkeypatch):
         trained.append({"method": method, "p": p, "at": chosen.at, "epochs": own.train.epochs, "seed": seed})
         if p < 0.04:
             raise FeatmaskError("the loss is not finite")
-        folder.mkdir(parents=True, exist_ok=True)
         figure = 0.9 - abs(p - 0.3) + 0.05 * (chosen.at == "layer1")
-        (folder / "train.jsonl").write_text(json.dumps({"epoch": 1, "val_accuracy": figure}) + "\n")
+        run = {"best_by": "val_accuracy", "val_accuracy": figure}
+        save_checkpoint(folder / CHECKPOINT, torch.nn.Linear(1, 1), {"run": run})
 
     monkeypatch.setattr(searching, "train_run", train_run)
     return trained, limit

@@ -143,6 +143,7 @@ def _train_run(recipe: AnyRecipe, method: str, seed: int, folder: Path, task: Ta
         "processes": count(),
         "seconds_per_epoch": median(line["seconds"] for line in lines),
         **{name: value for name, value in kept.items() if name.startswith("val_")},
+        "best_by": lesson.best_by,
         "best_epoch": kept["epoch"] if best else None,
     }
     meta = {

@@ -18,8 +18,8 @@ from ..errors import FeatmaskError, require
 from ..experiment import CHECKPOINT, train_run
 from ..files import write_json
 from ..jobs import epochs_done
+from ..models import read_checkpoint
 from ..recipe import AnyRecipe
-from ..results import read_lines
 from ..tasks import Task
 from .opened import opened
 from .spaces import Dimension, defaults, space_of, with_options
@@ -66,11 +66,10 @@ def _try(
     if recipe.tune.epochs:
         tried = tried.model_copy(update={"train": tried.train.model_copy(update={"epochs": recipe.tune.epochs})})
     train_run(tried, method, recipe.tune.seed, folder, task, device)
-    metric = _metric(recipe)
-    lines = read_lines(folder / "train.jsonl")
-    value = max(line[metric] for line in lines) if tried.train.select == "best" else lines[-1][metric]
-    (folder / CHECKPOINT).unlink(missing_ok=True)  # its figure is kept, its weights serve nobody
-    return float(value), metric
+    _, meta = read_checkpoint(folder / CHECKPOINT, header_only=True)
+    (folder / CHECKPOINT).unlink()  # its figure is kept, its weights serve nobody
+    metric: str = meta["run"]["best_by"]
+    return float(meta["run"][metric]), metric
 
 
 def digest(recipe: AnyRecipe, method: str) -> str:
@@ -78,10 +77,6 @@ def digest(recipe: AnyRecipe, method: str) -> str:
     space = {dimension.name: dimension.plain() for dimension in space_of(recipe, method)}
     found = json.dumps([space, recipe.tune.epochs, recipe.tune.seed], sort_keys=True)
     return hashlib.sha256(found.encode()).hexdigest()[:8]
-
-
-def _metric(recipe: AnyRecipe) -> str:
-    return "val_mAP" if recipe.task == "reid" else "val_accuracy"
 
 
 def _study(folder: Path, method: str) -> optuna.Study:
