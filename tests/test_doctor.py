@@ -124,7 +124,8 @@ def test_chance_is_the_one_of_cohens_kappa():
         ([0] * 90 + [1] * 10, [0] * 100, "failed", "accuracy 90.0 % of 100, chance 90.0 %"),
         ([0, 1] * 50, [1, 0] * 50, "failed", "(below chance); 100.0 % of 100 if classes were named in another order"),
         ([0] * 90 + [1] * 10, [0] * 90 + [1] * 10, "ok", "accuracy 100.0 %"),
-        ([0, 1] * 3, [0, 1] * 3, "failed", "accuracy 100.0 % of 6"),  # six samples show nothing at this level
+        # six samples show nothing at this level
+        ([0, 1] * 3, [0, 1] * 3, "failed", "accuracy 100.0 % of 6, chance 50.0 % (above chance, but so few"),
     ],
 )
 def test_accuracy_is_asked_against_chance(y, predicted, verdict, words):

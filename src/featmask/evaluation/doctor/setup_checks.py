@@ -84,10 +84,12 @@ def accuracy_check(subject: Subject) -> Check:
     renamed = int(table.amax(1).sum())
     better = at_least(right, n, chance) <= ALPHA
     other = not better and renamed > right and at_least(renamed, n, max(chance, 0.5)) <= ALPHA
-    worse = " (below chance)" if at_most(right, n, chance) <= ALPHA else ""
+    side = " (below chance)" if at_most(right, n, chance) <= ALPHA else ""
+    if not better and right > n * chance:
+        side = " (above chance, but so few samples do not show it: give more)"
     return questions.ACCURACY.answer(
         "ok" if better else "failed",
-        f"accuracy {percent(right, n)}, chance {100 * chance:.1f} %{worse}"
+        f"accuracy {percent(right, n)}, chance {100 * chance:.1f} %{side}"
         + (f"; {percent(renamed, n)} if classes were named in another order" if other else ""),
         {"right": right, "n": n, "chance": chance, "right_if_renamed": renamed},
     )
