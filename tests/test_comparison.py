@@ -164,6 +164,20 @@ def test_an_empty_space_searches_nothing_and_input_layers_keep_their_place():
     assert "at" in [d.name for d in space_of(recipe(), "dropout")]
 
 
+def test_a_place_that_the_model_lacks_is_told_before_a_trial_is_paid_for(pretend, tmp_path):
+    trained, _ = pretend
+    for places in (["stem", "blocks.0"], [["stem", "blocks.0"], "layer1"]):
+        with pytest.raises(FeatmaskError, match=r"methods\.dropout, searched at 'blocks\.0': .*no module named"):
+            tuned(tmp_path, tune={"at": places})
+    with pytest.raises(FeatmaskError, match=r"methods\.lfm, searched at 'layer9'"):
+        tuned(
+            tmp_path,
+            tune={},
+            methods={"none": {}, "dropout": {}, "lfm": {"space": {"at": {"choices": ["stem", "layer9"]}}}},
+        )
+    assert trained == []
+
+
 def test_options_that_were_found_go_into_the_recipe_beside_what_it_says():
     base = recipe(methods={"none": {}, "lfm": {"options": {"fill": "zero", "p": 0.1}}})
     found = with_options(base, "lfm", {"p": 0.4, "at": "layer1"})

@@ -6,17 +6,21 @@ A method's trials follow one another, methods are independent jobs.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 
 from ..errors import FeatmaskError, require
-from ..experiment import study_folder
+from ..experiment import make_model, study_folder
 from ..files import write_json, write_text
+from ..insert import point_shape
 from ..jobs import Job, Where, listed, run_jobs
 from ..recipe import AnyRecipe
 from ..report.recorded import SCHEMA, TUNING
+from .opened import opened
 from .searching import digest, is_searched, read_best, search, settings_of, tried_epochs
 from .spaces import space_of, with_options
 
@@ -37,9 +41,11 @@ def tune(
         device: as in training.
 
     Raises:
-        FeatmaskError: nothing to validate on, or a method of which no trial could be finished.
+        FeatmaskError: nothing to validate on, a place that the model does not have, or a method of which no trial could
+            be finished.
     """
     _check(recipe, trials)
+    _check_places(recipe, methods)
     folder = study_folder(out, recipe) / "tune"
     epochs = recipe.tune.epochs or recipe.train.epochs
     places = {name: folder / name / digest(recipe, name) for name in methods if space_of(recipe, name)}
@@ -88,6 +94,21 @@ def _check(recipe: AnyRecipe, trials: int) -> None:
     if recipe.tune.seed < recipe.seeds:
         raise FeatmaskError(f"tune.seed {recipe.tune.seed} is a seed of the comparison; choose another")
     require("optuna", "tune")
+
+
+def _check_places(recipe: AnyRecipe, methods: Sequence[str]) -> None:
+    """A place that is not there would cost its trials, and give the methods that drew it fewer than the others."""
+    for name in methods:
+        places = next((dimension.choices for dimension in space_of(recipe, name) if dimension.name == "at"), ())
+        if places:
+            task, own = opened(recipe, measured=False), recipe.under(name)
+            model = make_model(own, task, recipe.tune.seed)
+            example = torch.zeros(1, model.mean.shape[1], *task.size(own))
+            for place in dict.fromkeys(chain.from_iterable([at] if isinstance(at, str) else at for at in places)):
+                try:
+                    point_shape(model.model, place, example=example)
+                except FeatmaskError as error:
+                    raise FeatmaskError(f"methods.{name}, searched at {place!r}: {error}") from error
 
 
 def _nothing() -> dict[str, Any]:
