@@ -51,7 +51,7 @@ def put_method(recipe: AnyRecipe, name: str, model: Normalized, task: Task) -> d
     info: dict[str, Any] = {"layer": method.layer, "options": method.options, "point": None, "dropped_fraction": 0.0}
     if layer is None:
         return info
-    example = torch.zeros(1, model.mean.shape[1], *task.size(recipe))
+    example = example_for(recipe, model, task)
     places = places_of(method)
     attachment = attach(model.model, layer, at=places, example=example)
     shares = [_dropped_at(*both) for both in zip(attachment.layers, attachment.points, strict=True)]
@@ -60,6 +60,11 @@ def put_method(recipe: AnyRecipe, name: str, model: Normalized, task: Task) -> d
     if method.schedule is not None:
         info["schedule"] = method.schedule.model_dump()
     return info
+
+
+def example_for(recipe: AnyRecipe, model: Normalized, task: Task) -> torch.Tensor:
+    """One image of the size and channels that the model is given, to find places by."""
+    return torch.zeros(1, model.mean.shape[1], *task.size(recipe))
 
 
 def _dropped_at(layer: nn.Module, point: Point) -> float:

@@ -10,11 +10,10 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 
 from ..errors import FeatmaskError, require
-from ..experiment import make_model, study_folder
+from ..experiment import example_for, make_model, study_folder
 from ..files import write_json, write_text
 from ..insert import point_shape
 from ..jobs import Job, Where, listed, run_jobs
@@ -45,21 +44,21 @@ def tune(
             be finished.
     """
     _check(recipe, trials)
-    _check_places(recipe, methods)
     folder = study_folder(out, recipe) / "tune"
     epochs = recipe.tune.epochs or recipe.train.epochs
     places = {name: folder / name / digest(recipe, name) for name in methods if space_of(recipe, name)}
+    waiting = [name for name, place in places.items() if not is_searched(place, trials)]
+    _check_places(recipe, waiting)
     jobs = [
         Job(
             f"tune {name}",
             search,
-            (recipe, name, trials, place.absolute(), device),
-            place.absolute(),
+            (recipe, name, trials, places[name].absolute(), device),
+            places[name].absolute(),
             units=trials * epochs,
             done=tried_epochs,
         )
-        for name, place in places.items()
-        if not is_searched(place, trials)
+        for name in waiting
     ]
     failed = run_jobs(jobs, where)
     if failed:
@@ -103,7 +102,7 @@ def _check_places(recipe: AnyRecipe, methods: Sequence[str]) -> None:
         if places:
             task, own = opened(recipe, measured=False), recipe.under(name)
             model = make_model(own, task, recipe.tune.seed)
-            example = torch.zeros(1, model.mean.shape[1], *task.size(own))
+            example = example_for(own, model, task)
             for place in dict.fromkeys(chain.from_iterable([at] if isinstance(at, str) else at for at in places)):
                 try:
                     point_shape(model.model, place, example=example)
