@@ -166,7 +166,7 @@ def hardened(splits: Any, quick: bool, samples: int) -> Subject:
 
 def read(path: Path, samples: int) -> Subject:
     """A checkpoint of a run, with the test images of its recipe."""
-    from featmask.experiment import load_model
+    from featmask.study.run import load_model
 
     model, meta = load_model(path)
     data = meta["recipe"]["data"]

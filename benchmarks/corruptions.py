@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from featmask.data.corruptions import CORRUPTIONS, corrupt
+from featmask.data import CORRUPTIONS, corrupt
 
 
 def pictures(count: int, channels: int, side: int) -> torch.Tensor:

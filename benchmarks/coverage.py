@@ -27,8 +27,8 @@ import torchvision
 from torch import Tensor, nn
 
 from featmask.errors import FeatmaskError, FeatmaskWarning
-from featmask.files import write_text
 from featmask.insert import attach, attached, detach
+from featmask.utils.files import write_text
 
 LIMIT = 100_000_000
 OUT = Path(__file__).parents[1] / "docs" / "coverage.md"

@@ -24,7 +24,7 @@ def _repeatable():
 @pytest.fixture
 def call(monkeypatch, capfd):
     """Call the command line in this process (a new one costs seconds): exit code, standard output, standard error."""
-    from featmask.cli import main
+    from featmask.cli.application import main
 
     def call(*arguments: object) -> tuple[object, str, str]:
         monkeypatch.setattr(sys, "argv", ["featmask", *map(str, arguments)])
@@ -98,7 +98,7 @@ class Killed(Exception):
 @pytest.fixture
 def killed_after_two_epochs():
     """A block whose training must be ended by a kill when its third epoch begins."""
-    from featmask import training
+    from featmask.training import loop as training
 
     epoch = training._Learner.epoch
 

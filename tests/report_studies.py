@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from matplotlib.image import imsave
 
-from featmask.report.names import CORRUPTIONS
-from featmask.results import Suite, write_suite
+from featmask.records.names import CORRUPTIONS
+from featmask.records.runs import Suite, write_suite
 
 KINDS = [kind for kinds in CORRUPTIONS.values() for kind in kinds]
 N = 60

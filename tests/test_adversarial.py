@@ -12,18 +12,19 @@ from torch import nn
 from torch.nn import functional
 from torch.utils.data import BatchSampler, DataLoader
 
-from featmask import training
-from featmask.adversarial import Climb, Free, OnAdversarial, Trades, under_attack
 from featmask.attacks import Attack, Stream, check_budget
+from featmask.classification.adversarial import Climb, Free, OnAdversarial, Trades, under_attack
+from featmask.classification.recipe import Adversarial
+from featmask.classification.task import Classification
 from featmask.errors import FeatmaskError
-from featmask.experiment import make_model, put_method
 from featmask.layers import LocalFeatureMasking
-from featmask.modes import evaluating
-from featmask.recipe import override, parse_recipe
-from featmask.recipe.classification import Adversarial
-from featmask.results import read_lines
-from featmask.sampling import Replays, Shares, Shuffle
-from featmask.tasks.classification import Classification
+from featmask.recipe import override
+from featmask.records.runs import read_lines
+from featmask.study.fields import parse_recipe
+from featmask.study.run import make_model, put_method
+from featmask.training import loop as training
+from featmask.training.sampling import Replays, Shares, Shuffle
+from featmask.utils.eval_mode import evaluating
 
 KINDS = ("pgd", "trades", "free", "fast")
 EPS = 0.1
@@ -343,7 +344,7 @@ def fit(task, folder, *changes: str, seed: int = 0, method: str = "none"):
     recipe = recipe_of(*changes).under(method)
     model = make_model(recipe, task, seed)
     put_method(recipe, method, model, task)
-    lesson = task.lesson(recipe, model, seed)
+    lesson = task.training_task(recipe, model, seed)
     return training.fit(model, lesson, recipe.train, seed=seed, folder=folder, device="cpu")
 
 
@@ -368,21 +369,22 @@ def test_a_method_trains_adversarially_with_its_mask_on_and_the_others_do_not(di
     passes = []
     mask.register_forward_hook(lambda module, *_: passes.append(module.training))
     own = recipe.under("lfm_at")
-    lesson = digits.lesson(own, model, 0)
+    lesson = digits.training_task(own, model, 0)
     training.fit(model, lesson, own.train, seed=0, folder=tmp_path, device="cpu")
     assert passes[:8] == 2 * [False, False, False, True]
     climb = lesson.objective.climb
     assert (climb.eps, climb.steps, climb.norm) == (8 / 255, 3, "linf")
     assert climb.step_size == pytest.approx(2.5 * 8 / 255 / 3)
     for name in ("none", "lfm"):
-        assert type(digits.lesson(recipe.under(name), model, 0).objective).__name__ == "_CrossEntropy"
-    free = digits.lesson(recipe_of().under("free"), model, 0)
+        assert type(digits.training_task(recipe.under(name), model, 0).objective).__name__ == "_CrossEntropy"
+    free = digits.training_task(recipe_of().under("free"), model, 0)
     assert isinstance(free.objective, Free)
     assert free.objective.order is free.order
     assert isinstance(free.loader(recipe_of().train), DataLoader)
     # the same number of steps an epoch as standard training, up to whole replays
     steps = [
-        len(digits.lesson(recipe_of().under(name), model, 0).loader(recipe_of().train)) for name in ("none", "free")
+        len(digits.training_task(recipe_of().under(name), model, 0).loader(recipe_of().train))
+        for name in ("none", "free")
     ]
     assert abs(steps[0] - steps[1]) <= 2
     assert steps[1] % 4 == 0
@@ -455,4 +457,4 @@ def test_what_means_nothing_is_refused(value, says):
 def test_free_needs_a_full_batch(digits):
     recipe = recipe_of("train.batch_size=5000", "train.adversarial={kind: free}")
     with pytest.raises(FeatmaskError, match="at least one full batch of 5000"):
-        digits.lesson(recipe, make_model(recipe, digits, 0), 0)
+        digits.training_task(recipe, make_model(recipe, digits, 0), 0)

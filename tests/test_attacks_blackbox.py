@@ -9,10 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from featmask.attacks import Attack, Draws, check_budget, run
+from featmask.attacks import Attack, Draws, Transfer, check_budget, run
 from featmask.attacks.noise import drawn, noise
 from featmask.attacks.square import _bump, _Search, _side, square, window
-from featmask.attacks.transfer import Transfer
 from featmask.errors import FeatmaskError
 
 NORMS = ("linf", "l2", "l1")

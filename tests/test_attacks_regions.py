@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from featmask.attacks import Draws
-from featmask.attacks.regions import Region, grid
+from featmask.attacks import Draws, Region
+from featmask.attacks.regions import grid
 from featmask.errors import FeatmaskError
 
 FIFTH = Fraction(1, 5)

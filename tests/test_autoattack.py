@@ -13,8 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from featmask.attacks import Draws, auto
-from featmask.attacks.auto import AutoAttack
+from featmask.attacks import AutoAttack, Draws, auto
 from featmask.attacks.auto_library import square_fits
 from featmask.errors import FeatmaskError
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from cli_help import TINY, draw, draw_market, featmask, files
-from featmask.experiment import train_run
-from featmask.recipe import read_recipe
-from featmask.tasks import open_task
+from featmask.study.fields import open_task, read_recipe
+from featmask.study.run import train_run
 
 image = pytest.importorskip("PIL.Image")
 pytest.importorskip("pytorch_metric_learning")
@@ -83,7 +82,7 @@ def test_attacks(here, fails):
     fails("attack", "none.safetensors", says="no checkpoint none.safetensors")
     fails("attack", "hand", says="no checkpoint hand")
     fails("attack", "file", says="file is not a readable safetensors file")
-    fails("attack", "digits.safetensors", says="digits.safetensors is a classifier")
+    fails("attack", "digits.safetensors", says="digits.safetensors is of classification")
 
 
 def test_rankings(here, fails):
@@ -97,7 +96,7 @@ def test_rankings(here, fails):
     fails(*ranking, "--query", QUERY, "--out", "hand", says="got the folder hand")
     fails(*ranking, "--query", QUERY, "--out", "file/x.png", says="--out: expected a folder")
     fails(*ranking, "--query", QUERY, "--out", "x.jpg", says="expected a name that ends with .png, got x.jpg")
-    fails("ranking", "digits.safetensors", "--query", QUERY, says="digits.safetensors is a classifier")
+    fails("ranking", "digits.safetensors", "--query", QUERY, says="digits.safetensors is of classification")
 
 
 def test_a_query_whose_name_is_not_its_own(place, fails, call, tmp_path):
@@ -130,7 +129,12 @@ def test_evaluations(here, fails):
     fails(*evaluate, "--save", "file", says="--save: expected a folder")
     fails("evaluate", "digits.safetensors", "--suite", "reranked", says="unknown suite 'reranked'")
     for option in (["--rerank"], ["--ap", "standard"], ["--cross", "hand"]):
-        fails("evaluate", "digits.safetensors", *option, says="is a classifier: --rerank, --ap and --cross")
+        fails(
+            "evaluate",
+            "digits.safetensors",
+            *option,
+            says="of re-identification; digits.safetensors is of classification",
+        )
     fails("evaluate", "digits.safetensors", "--data", "hand", says="takes no data.root, got hand")
 
 

@@ -7,8 +7,8 @@ import json
 import pytest
 import torch
 
-from featmask.experiment import load_model
-from featmask.results import read_suite
+from featmask.records.runs import read_suite
+from featmask.study.run import load_model
 
 SMALL = ("--limit", 20, "--set", "evaluate.steps=3", "--set", "evaluate.refine=1", "--set", "evaluate.queries=5",
          "--set", "evaluate.squares=[25%]", "--set", "evaluate.corruptions=[contrast,fog]",
@@ -18,9 +18,8 @@ SMALL = ("--limit", 20, "--set", "evaluate.steps=3", "--set", "evaluate.refine=1
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory):
     """Digits, one epoch."""
-    from featmask.experiment import run_folder, train_run
-    from featmask.recipe import parse_recipe
-    from featmask.tasks import open_task
+    from featmask.study.fields import open_task, parse_recipe
+    from featmask.study.run import run_folder, train_run
 
     torch.set_num_threads(1)
     recipe = parse_recipe(

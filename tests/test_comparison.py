@@ -10,15 +10,17 @@ import pytest
 import torch
 
 import featmask
-from featmask.comparison import plan, searching, tuning
-from featmask.comparison.spaces import SPACES, defaults, dimension, space_of, with_options
 from featmask.errors import FeatmaskError
-from featmask.experiment import CHECKPOINT, study_folder
 from featmask.family import FAMILY, build_layer
 from featmask.jobs import Where
 from featmask.models import save_checkpoint
-from featmask.recipe import parse_recipe
-from featmask.source import SHOWS, code_version
+from featmask.study import plan
+from featmask.study.fields import parse_recipe
+from featmask.study.run import CHECKPOINT, study_folder
+from featmask.study.tune import search as searching
+from featmask.study.tune import tuning
+from featmask.study.tune.space import SPACES, defaults, dimension, space_of, with_options
+from featmask.utils.source import SHOWS, code_version
 
 RAW = {
     "name": "tiny",
@@ -189,7 +191,7 @@ def test_options_that_were_found_go_into_the_recipe_beside_what_it_says():
 def test_the_code_is_part_of_what_a_run_is_recognised_by(tmp_path, monkeypatch):
     home = tmp_path / "featmask"
     shutil.copytree(Path(featmask.__file__).parent, home, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr("featmask.source.__file__", str(home / "source.py"))
+    monkeypatch.setattr("featmask.utils.source.__file__", str(home / "source.py"))
     version = code_version.__wrapped__
     first = version()
     assert first == code_version()

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from featmask.data.corruptions import CORRUPTIONS, open_corrupted
+from featmask.data import CORRUPTIONS, open_corrupted
 from featmask.data.images import Sample
 from featmask.errors import FeatmaskError
 

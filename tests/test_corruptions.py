@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from featmask.data.corruptions import CORRUPTIONS, GROUPS, SEVERITIES, corrupt, severity_table
+from featmask.data import CORRUPTIONS, corrupt
+from featmask.data.corruptions import GROUPS, SEVERITIES, severity_table
 from featmask.data.corruptions.blur import shuffled
 from featmask.data.corruptions.filters import correlate
 from featmask.data.corruptions.tables import STRENGTHS

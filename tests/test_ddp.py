@@ -18,12 +18,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from featmask import processes
 from featmask.errors import FeatmaskError, FeatmaskWarning
-from featmask.experiment import make_model, train_run
-from featmask.recipe import read_recipe
-from featmask.tasks import open_task
-from featmask.training import seed_everything
+from featmask.study.fields import open_task, read_recipe
+from featmask.study.run import make_model, train_run
+from featmask.training import processes, seed_everything
 
 pytest.importorskip("accelerate")
 
@@ -188,7 +186,7 @@ def test_processes_see_parts_of_the_same_batches_under_masks_of_their_own(bench,
     steps = list(zip(*(bench.notes(masked, rank)["steps"] for rank in range(3)), strict=True))
     recipe = read_recipe(bench.folder / "recipe.yaml", FEWER)
     task = open_task(recipe)
-    lesson = task.lesson(recipe, make_model(recipe, task, 0), 0)
+    lesson = task.training_task(recipe, make_model(recipe, task, 0), 0)
     whole, loader = [], lesson.loader(recipe.train)
     for lesson.order.epoch in range(3):
         whole += [(pixels.double().sum((1, 2, 3)).tolist(), labels.tolist()) for pixels, labels, _, _ in loader]
@@ -252,7 +250,7 @@ def test_one_failure_ends_all_with_its_message(bench):
 
 
 def test_batches_that_cannot_be_shared_are_refused_before_a_folder_is_made(recipe_file, tmp_path, monkeypatch):
-    monkeypatch.setattr("featmask.training.count", lambda: 3)
+    monkeypatch.setattr("featmask.training.loop.count", lambda: 3)
     recipe = read_recipe(recipe_file)
     with pytest.raises(FeatmaskError, match="3 processes cannot share a batch of 64 images out equally"):
         train_run(recipe, "none", 0, tmp_path / "run", open_task(recipe), "cpu")

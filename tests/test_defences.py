@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import nn
 
-from featmask.attacks import MetricAttack, check_budget
-from featmask.defences import adversarial_batch
+from featmask.attacks import check_budget
 from featmask.errors import FeatmaskError
+from featmask.reid.adversarial import adversarial_batch
+from featmask.reid.attacks import MetricAttack
 
 KINDS = ("mifgsm", "fna", "sma", "odfa", "goat")
 GUIDED = ("mifgsm", "fna", "goat")

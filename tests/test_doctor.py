@@ -13,19 +13,10 @@ from sklearn.metrics import cohen_kappa_score
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from featmask.doctor import Check, Diagnosis, chance, curve_checks, examine, gradient_checks, rival_checks, setup_checks
+from featmask.doctor.subject import Subject
+from featmask.doctor.white_box import WhiteBox
 from featmask.errors import FeatmaskError
-from featmask.evaluation.doctor import (
-    Check,
-    Diagnosis,
-    chance,
-    curve_checks,
-    examine,
-    gradient_checks,
-    rival_checks,
-    setup_checks,
-)
-from featmask.evaluation.doctor.subject import Subject
-from featmask.evaluation.doctor.white_box import WhiteBox
 
 
 class Linear(nn.Module):

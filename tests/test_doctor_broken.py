@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from featmask.evaluation.doctor import examine
-from featmask.evaluation.doctor.examination import TOTAL, Examination
-from featmask.models import wrap
+from featmask.doctor import examine
+from featmask.doctor.examination import TOTAL, Examination
+from featmask.models.foreign import wrap
 from oracles import broken
 
 #: Models: the checks that must flag them, and how.

@@ -15,18 +15,8 @@ from torch import nn
 import featmask as fm
 from featmask.errors import FeatmaskError
 from featmask.insert import attached
-from featmask.models import (
-    Descriptor,
-    Embedder,
-    Normalized,
-    Outputs,
-    build_backbone,
-    build_embedder,
-    build_head,
-    build_model,
-    build_pool,
-    pretrained_statistics,
-)
+from featmask.models import Normalized, build_model, pretrained_statistics
+from featmask.reid.models import Descriptor, Embedder, Outputs, build_backbone, build_embedder, build_head, build_pool
 
 MEAN, STD = [0.5, 0.4, 0.3], [0.2, 0.3, 0.4]
 HEADS = ["linear", "classblock", "bnneck", "pcb"]

@@ -10,9 +10,9 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from featmask import LocalFeatureMasking, Normalized, attach
+from featmask.classification.suites import Options, evaluate
+from featmask.classification.suites.metrics import area_under_roc, balanced_accuracy, calibration_error
 from featmask.errors import FeatmaskError
-from featmask.evaluation import Options, evaluate
-from featmask.metrics import area_under_roc, balanced_accuracy, calibration_error
 
 
 class Table(nn.Module):

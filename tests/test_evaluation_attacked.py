@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import nn
 
-from featmask.attacks import MetricAttack, MisRanking
 from featmask.errors import FeatmaskError
-from featmask.evaluation import attack_retrieval, attacked, describe, evaluate_retrieval
-from featmask.results import read_suite
+from featmask.records.runs import read_suite
+from featmask.reid.attacks import MetricAttack, MisRanking
+from featmask.reid.evaluation import attack_retrieval, attacked, describe, evaluate_retrieval
 from oracles import search
 from oracles.search import GALLERY, KNOWN, QUERY, SIZE, VALID, Linear, make_side, pixels_of
 

@@ -12,12 +12,12 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from featmask.classification.suites import Options, evaluate, measuring, plan_of
+from featmask.classification.suites.named import method
+from featmask.classification.suites.outcomes import worst_columns
 from featmask.errors import FeatmaskError
-from featmask.evaluation import Options, evaluate, measuring
-from featmask.evaluation.memory import Portions
-from featmask.evaluation.outcomes import worst_columns
-from featmask.evaluation.suites import method, plan_of
-from featmask.results import read_suite
+from featmask.evaluation.portions import Portions
+from featmask.records.runs import read_suite
 
 QUICK = Options(eps=("2/255", "8/255"), steps=5, refine=3, queries=20)
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from featmask.errors import FeatmaskError, MissingExtraError, require
-from featmask.files import replacing, write_json, write_text
-from featmask.results import Suite, read_lines, read_run, read_suite, write_suite
+from featmask.records.runs import Suite, read_lines, read_run, read_suite, write_suite
+from featmask.utils.files import replacing, write_json, write_text
 
 
 def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):

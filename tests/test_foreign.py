@@ -14,7 +14,8 @@ from torch import nn
 
 import featmask
 from featmask.errors import FeatmaskError
-from featmask.models import Foreign, Normalized, is_differentiable, looks_like_probabilities, wrap
+from featmask.models import Normalized, is_differentiable, looks_like_probabilities
+from featmask.models.foreign import Foreign, wrap
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit", "ignore::torch.jit.TracerWarning")
 

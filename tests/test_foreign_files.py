@@ -17,9 +17,10 @@ import torch
 from torch import nn
 
 from featmask.errors import FeatmaskError, MissingExtraError
-from featmask.models import is_differentiable, read_model
-from featmask.models.archives import OPERATOR, is_arithmetic
-from featmask.models.programs import Takes
+from featmask.models import is_differentiable
+from featmask.models.foreign import read_model
+from featmask.models.foreign.archives import OPERATOR, is_arithmetic
+from featmask.models.foreign.programs import Takes
 
 pytestmark = pytest.mark.filterwarnings("ignore:.torch.jit", "ignore::DeprecationWarning", "ignore::UserWarning")
 

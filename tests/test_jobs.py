@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from featmask import progress
 from featmask.errors import FeatmaskError
 from featmask.jobs import Job, Where, local, machine, overview, run_jobs
 from featmask.jobs.bundles import pack, put_in_place, unpack
 from featmask.jobs.overview import Overview
+from featmask.utils import progress
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals")
 

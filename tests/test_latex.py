@@ -9,8 +9,8 @@ import subprocess
 import numpy as np
 import pytest
 
-from featmask.report.latex import escaped, latex_table
-from featmask.report.tables import aggregate
+from featmask.report.study.latex import escaped, latex_table
+from featmask.report.study.tables import aggregate
 from oracles.planted import planted
 
 BASE = np.array([0.70, 0.72, 0.71, 0.69, 0.70])

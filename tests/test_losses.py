@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from featmask.errors import FeatmaskError
-from featmask.losses import LOSSES, build_loss
+from featmask.reid.losses import LOSSES, build_loss
 
 IDS, LENGTH = 7, 12
 METRIC = ("triplet", "circle", "contrastive")

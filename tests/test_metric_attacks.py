@@ -10,10 +10,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from featmask.attacks import Guides, MetricAttack, check_budget, choose_guides, perturb
-from featmask.attacks.embedding import gradient_of
+from featmask.attacks import check_budget
+from featmask.data.grey import grey_patches
 from featmask.errors import FeatmaskError
-from featmask.grey import grey_patches
+from featmask.reid.attacks import Guides, MetricAttack, choose_guides, perturb
+from featmask.reid.attacks.embedding import gradient_of
 
 KINDS = ("fgsm", "ifgsm", "mifgsm", "sma", "fna", "odfa", "lta")
 GUIDED = ("fgsm", "ifgsm", "mifgsm", "fna")

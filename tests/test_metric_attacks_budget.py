@@ -7,9 +7,10 @@ from fractions import Fraction
 import pytest
 import torch
 
-from featmask.attacks import MetricAttack, Stream, check_budget, perturb, quantised
+from featmask.attacks import Stream, check_budget, quantised
 from featmask.attacks.ball import project, random_start
 from featmask.errors import FeatmaskError
+from featmask.reid.attacks import MetricAttack, perturb
 
 KINDS = ("sma", "odfa", "lta")
 

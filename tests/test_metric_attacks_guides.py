@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from featmask.attacks import choose_guides, guides_rule
 from featmask.errors import FeatmaskError
+from featmask.reid.attacks import choose_guides, guides_rule
 
 JUNK = -1
 

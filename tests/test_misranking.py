@@ -9,9 +9,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from featmask.attacks import MisRanking, check_budget, train_misranking
-from featmask.attacks.misranking import mis_ranking_loss
+from featmask.attacks import check_budget
 from featmask.errors import FeatmaskError
+from featmask.reid.attacks import MisRanking, train_misranking
+from featmask.reid.attacks.misranking import mis_ranking_loss
 
 
 def people(identities, each, seed, noise=0.08):

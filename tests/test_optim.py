@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from featmask.optim import loss_scale_at, make_optimizer, rate_at
 from featmask.recipe import Train
+from featmask.training.optimiser import loss_scale_at, make_optimizer, rate_at
 
 
 def small() -> nn.Module:

@@ -14,10 +14,11 @@ import torch
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
-from featmask.data import Augment, Photos, load_people
+from featmask.data import Augment, Photos
 from featmask.data.photos import stretch
 from featmask.data.pixels import FilePixels, LatePixels, read_pixels
 from featmask.errors import FeatmaskError
+from featmask.reid.data import load_people
 
 image = pytest.importorskip("PIL.Image")
 stats = pytest.importorskip("scipy.stats")

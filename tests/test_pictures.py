@@ -13,21 +13,22 @@ from matplotlib.image import imread
 from scipy.stats import binomtest
 from torch import nn
 
-from featmask import gallery
+from featmask.drawing.sheet import Cell, Row, enlarged, save_sheet
 from featmask.errors import FeatmaskError, MissingExtraError
-from featmask.experiment import CHECKPOINT, load_model, measure_run, train_run
 from featmask.family import build_layer
-from featmask.models import Normalized, build_embedder, build_model
-from featmask.pictures import attention, draw_all, missing, save_masks
-from featmask.pictures.album import pair_of
-from featmask.pictures.attention import DIFFERENT, SPREAD, choose, grad_cam, heated, last_maps
-from featmask.pictures.masks import MARK, hidden_by, marked, typical
-from featmask.pictures.saved import column_of, extremes, outcomes, save_saved
-from featmask.pictures.sheet import Cell, Row, enlarged, save_sheet
-from featmask.pictures.tested import open_tested
-from featmask.recipe import override, parse_recipe
-from featmask.results import Run, Suite, read_run
-from featmask.tasks import open_task
+from featmask.models import Normalized, build_model
+from featmask.recipe import override
+from featmask.records import pictures as gallery
+from featmask.records.runs import Run, Suite, read_run
+from featmask.reid.models import build_embedder
+from featmask.study.fields import open_task, parse_recipe
+from featmask.study.pictures import attention, draw_all, missing, save_masks
+from featmask.study.pictures.album import pair_of
+from featmask.study.pictures.attention import DIFFERENT, SPREAD, choose, grad_cam, heated, last_maps
+from featmask.study.pictures.gained_lost import column_of, extremes, outcomes, save_saved
+from featmask.study.pictures.masks import MARK, hidden_by, marked, typical
+from featmask.study.run import CHECKPOINT, load_model, measure_run, train_run
+from featmask.study.tested import open_tested
 
 pytest.importorskip("captum")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from featmask.cli import app
-from featmask.recipe import parse_recipe
+from featmask.cli.application import app
+from featmask.study.fields import parse_recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -63,7 +63,7 @@ def test_the_methods_beyond_the_paper_are_valid():
 
 
 def test_the_suite_and_the_methods_of_the_guide_to_robustness_are_valid(tmp_path):
-    from featmask.evaluation.own import read_plan
+    from featmask.classification.suites.user_suites import read_plan
 
     suite, methods = re.findall(r"```yaml\n(.*?)```", ROBUSTNESS, flags=re.DOTALL)
     (tmp_path / "mine.yaml").write_text(suite)

@@ -8,8 +8,9 @@ import pytest
 
 from featmask.errors import FeatmaskError
 from featmask.family import build_layer
-from featmask.optim import rate_at
-from featmask.recipe import Train, read_recipe
+from featmask.recipe import Train
+from featmask.study.fields import read_recipe
+from featmask.training.optimiser import rate_at
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").rglob("*.yaml"))
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from featmask.errors import FeatmaskError
-from featmask.recipe import ReidRecipe, read_recipe
+from featmask.reid.recipe import ReidRecipe
+from featmask.study.fields import read_recipe
 
 TEXT = """
 name: people

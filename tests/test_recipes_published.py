@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from featmask.family import build_layer
-from featmask.optim import loss_scale_at, make_optimizer, rate_at
-from featmask.recipe import ReidRecipe, read_recipe
-from featmask.tasks.identities import lesson_scale
+from featmask.reid.recipe import ReidRecipe
+from featmask.reid.training import lesson_scale
+from featmask.study.fields import read_recipe
+from featmask.training.optimiser import loss_scale_at, make_optimizer, rate_at
 
 RECIPES = Path(__file__).parents[1] / "recipes"
 SETS = ("market1501", "dukemtmc")
@@ -87,7 +88,7 @@ def test_rates_along_the_way():
     """layumi: 0.05 for the head, 0.005 for the backbone, a tenth from epoch 40 on. BoT: 2,000 steps of warming up."""
     import torch
 
-    from featmask.models import build_embedder
+    from featmask.reid.models import build_embedder
 
     layumi, tricks, bot = (recipe("market1501", kind).train for kind in PUBLISHED)
     model = torch.nn.ModuleDict({"model": build_embedder("resnet8", num_ids=4, head="classblock")})

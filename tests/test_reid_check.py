@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featmask.data.reid import check_reid
-from featmask.data.reid.check import KINDS
+from featmask.reid.data import check_reid
+from featmask.reid.data.check import KINDS
 
 image = pytest.importorskip("PIL.Image")
 

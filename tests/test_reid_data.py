@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featmask.data.reid import Part, ReidSet, read_reid
 from featmask.errors import FeatmaskError, MissingExtraError
+from featmask.reid.data import Part, ReidSet, read_reid
 
 image = pytest.importorskip("PIL.Image")
 MARKET = {"train": "bounding_box_train", "query": "query", "gallery": "bounding_box_test"}

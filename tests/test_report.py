@@ -18,12 +18,12 @@ import pytest
 from matplotlib.image import imread, imsave
 from scipy.stats import binomtest
 
-from featmask import gallery
 from featmask.errors import FeatmaskError
+from featmask.records import pictures as gallery
+from featmask.records.runs import Suite, read_runs, write_suite
 from featmask.report import write_report
-from featmask.report.tables import aggregate
-from featmask.report.verdicts import verdict_lines
-from featmask.results import Suite, read_runs, write_suite
+from featmask.report.study.tables import aggregate
+from featmask.report.study.verdicts import verdict_lines
 
 METHODS = ("none", "lfm", "<script>alert(1)</script>")
 

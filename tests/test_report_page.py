@@ -17,18 +17,18 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
+from featmask.drawing.svg import look
 from featmask.errors import FeatmaskError
+from featmask.records.metric import Metric
+from featmask.records.runs import read_runs
 from featmask.report import rebuild
-from featmask.report.across import ASPECTS, figure_of
-from featmask.report.archive import unpacked
-from featmask.report.attacked import attack_groups
-from featmask.report.degraded import degraded_groups, kind_tables
-from featmask.report.metric import Metric
-from featmask.report.rows import table_csv
-from featmask.report.svg import look
-from featmask.report.tables import Study, aggregate
-from featmask.report.trained import training_groups
-from featmask.results import read_runs
+from featmask.report.across.archive import unpacked
+from featmask.report.across.effects import ASPECTS, figure_of
+from featmask.report.study.attacked import attack_groups
+from featmask.report.study.degraded import degraded_groups, kind_tables
+from featmask.report.study.rows import table_csv
+from featmask.report.study.tables import Study, aggregate
+from featmask.report.study.trained import training_groups
 from report_studies import KINDS, add_extras, make_study
 from test_report import CHROMIUM, Links, chromium, in_a_frame, text_of
 
@@ -201,7 +201,7 @@ def test_links_bombs_and_other_files_are_refused(tmp_path, monkeypatch):
     path = zipped(tmp_path / "x.zip", *((f"a/{i}.txt", b"x" * 50) for i in range(9)))
     for limit, size, says in (("MOST", 8, "at most 8 members"), ("LARGEST", 49, "49"), ("ALL", 449, "449 bytes")):
         with monkeypatch.context() as patch:
-            patch.setattr(f"featmask.report.archive.{limit}", size)
+            patch.setattr(f"featmask.report.across.archive.{limit}", size)
             with pytest.raises(FeatmaskError, match=says):
                 rebuild([path], command="c")
     with pytest.raises(FeatmaskError, match="holds no finished run"):

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from featmask.drawing.ranked_lists import RankedList, Shown, save_rankings
 from featmask.errors import FeatmaskError
+from featmask.records.metric import Metric
+from featmask.records.runs import Suite, read_runs, write_suite
 from featmask.report import write_report
-from featmask.report.metric import Metric
-from featmask.report.ranking import RankedList, Shown, save_rankings
-from featmask.report.tables import aggregate, sampling
-from featmask.report.verdicts import primary_metrics, verdict_lines
-from featmask.results import Suite, read_runs, write_suite
+from featmask.report.study.tables import aggregate, sampling
+from featmask.report.study.verdicts import primary_metrics, verdict_lines
 
 ATTACKS = ("mifgsm", "sma", "fna")
 RENDERED = "Rendered pictures, not photographs"

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp, ttest_rel
 
+from featmask.records.metric import Metric, sized
 from featmask.report.markdown import markdown
-from featmask.report.metric import Metric, sized
-from featmask.report.notes import statements
-from featmask.report.rows import differences, rows, table_csv
-from featmask.report.tables import aggregate
-from featmask.report.verdicts import metric_lines, verdict_lines
+from featmask.report.study.notes import statements
+from featmask.report.study.rows import differences, rows, table_csv
+from featmask.report.study.tables import aggregate
+from featmask.report.study.verdicts import metric_lines, verdict_lines
 from oracles.planted import planted
 
 BASE = np.array([0.70, 0.72, 0.71, 0.69, 0.70])

@@ -17,13 +17,13 @@ import pytest
 from scipy.stats import binomtest
 
 from featmask.errors import FeatmaskError
+from featmask.records.metric import Metric, attack_title, show
+from featmask.records.runs import Suite, read_runs, read_samples, read_suite, write_suite
 from featmask.report import write_report, write_robustness
-from featmask.report.choice import first_table
-from featmask.report.metric import Metric, attack_title, show
 from featmask.report.robustness import curves, diagrams, figures
 from featmask.report.robustness.read import read_subject, read_subjects
 from featmask.report.robustness.strength import strength
-from featmask.results import Suite, read_runs, read_samples, read_suite, write_suite
+from featmask.report.study.choice import first_table
 from oracles.robust_folder import ALL, CORRUPTIONS, SIZES, number, write_folder
 from test_report import CHROMIUM, Links, make_run, text_of, widths
 

@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from featmask.errors import FeatmaskError
-from featmask.sampling import PersonBatches, Seeded, Shares, Shuffle
+from featmask.training.sampling import PersonBatches, Seeded, Shares, Shuffle
 
 
 def labels_of(sizes, seed=0):

@@ -10,16 +10,17 @@ import numpy as np
 import pytest
 import torch
 
-from featmask import experiment
+from featmask.classification.task import Classification
 from featmask.errors import FeatmaskError
-from featmask.experiment import make_model, put_method, train_run
 from featmask.family import FAMILY, RandomErasing, build_layer, dropped_fraction, probability_of
 from featmask.insert import attached
 from featmask.models import read_checkpoint
-from featmask.recipe import ChosenMethod, Method, Schedule, parse_recipe, read_recipe
-from featmask.results import read_lines
-from featmask.schedules import share_at, steering
-from featmask.tasks.classification import Classification
+from featmask.recipe import ChosenMethod, Method, Schedule
+from featmask.records.runs import read_lines
+from featmask.study import run as experiment
+from featmask.study.fields import parse_recipe, read_recipe
+from featmask.study.run import make_model, put_method, train_run
+from featmask.training.schedules import share_at, steering
 
 ABLE = [name for name, one in FAMILY.items() if one.probability is not None]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from featmask.report.rebuilding import rebuild
+from featmask.report import rebuild
 
 ROOT = Path(__file__).parents[1]
 STUDY = ROOT / "docs" / "study"

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featmask.data.synthetic import World, contact_sheet, layout, render_world
-from featmask.data.synthetic.world import seen_by
 from featmask.errors import FeatmaskError
+from featmask.reid.synthetic import World, contact_sheet, layout, render_world
+from featmask.reid.synthetic.world import seen_by
 
 Image = pytest.importorskip("PIL.Image")
 
@@ -39,7 +39,7 @@ def tiny(tmp_path_factory):
 
 
 def test_equal_worlds_give_equal_bytes_and_other_seeds_do_not(tiny, tmp_path):
-    from featmask.data.synthetic import cameras, shots
+    from featmask.reid.synthetic import cameras, shots
 
     for cache in (cameras.camera_of, shots._person, shots._folds):
         cache.cache_clear()  # else the second rendering would compare with the first one's own cameras
@@ -232,7 +232,7 @@ def test_a_contact_sheet_shows_eight_rows_of_eight(tmp_path):
 
 
 def test_the_reader_of_market_finds_nothing_wrong(tiny):
-    from featmask.data.reid import check_reid, read_reid
+    from featmask.reid.data import check_reid, read_reid
 
     assert check_reid(tiny).problems == []
     found = read_reid(tiny)

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
-from featmask.data.synthetic import World, layout
-from featmask.data.synthetic.shots import _person, distractor, junk, shot_of
-from featmask.data.synthetic.world import PERSON, seen_by
+from featmask.reid.synthetic import World, layout
+from featmask.reid.synthetic.shots import _person, distractor, junk, shot_of
+from featmask.reid.synthetic.world import PERSON, seen_by
 
 pytest.importorskip("PIL.Image")
 

@@ -13,10 +13,10 @@ import torch
 from torch.nn import functional
 
 from featmask.errors import FeatmaskError
-from featmask.experiment import is_finished, load_model, measure_run, train_run
-from featmask.recipe import override, parse_recipe
-from featmask.results import read_lines, read_run
-from featmask.tasks import open_task
+from featmask.recipe import override
+from featmask.records.runs import read_lines, read_run
+from featmask.study.fields import open_task, parse_recipe
+from featmask.study.run import is_finished, load_model, measure_run, train_run
 from oracles.search import naive_columns
 
 image = pytest.importorskip("PIL.Image")
@@ -125,7 +125,7 @@ def test_attacks_are_on_so_many_queries_and_the_clean_figures_are_theirs(run):
 
 
 def test_a_generator_is_trained_once_for_both_sides(run, task, monkeypatch):
-    from featmask.tasks import searches
+    from featmask.reid import searches
 
     calls = []
     true = searches.train_misranking
@@ -191,7 +191,7 @@ def test_without_held_out_persons_there_is_no_validation_figure(tmp_path):
 
 
 def test_the_best_epoch_is_chosen_by_map_of_held_out_persons(task, tmp_path, monkeypatch):
-    from featmask.tasks import identities
+    from featmask.reid import training as identities
 
     figures = [{"val_mAP": score, "val_rank1": first} for score, first in ((0.2, 0.1), (0.9, 0.1), (0.3, 1.0))]
     changed = ["train.schedule=constant", "data.validation=0.34"]

@@ -13,13 +13,15 @@ import torch
 from torch import nn
 from torch.utils.data import Dataset
 
-from featmask import training
-from featmask.experiment import make_model, put_method, train_run
-from featmask.models import Descriptor, Outputs, read_checkpoint
-from featmask.modes import evaluating
-from featmask.recipe import override, parse_recipe
-from featmask.results import read_lines
-from featmask.tasks import identities, open_task
+from featmask.models import read_checkpoint
+from featmask.recipe import override
+from featmask.records.runs import read_lines
+from featmask.reid import training as identities
+from featmask.reid.models import Descriptor, Outputs
+from featmask.study.fields import open_task, parse_recipe
+from featmask.study.run import make_model, put_method, train_run
+from featmask.training import loop as training
+from featmask.utils.eval_mode import evaluating
 
 pytest.importorskip("PIL.Image")
 pytest.importorskip("pytorch_metric_learning")
@@ -65,7 +67,7 @@ def fit(task, folder, *changes: str, seed: int = 0, method: str = "none"):
     recipe = recipe_of(*changes).under(method)
     model = make_model(recipe, task, seed)
     put_method(recipe, method, model, task)
-    lesson = task.lesson(recipe, model, seed)
+    lesson = task.training_task(recipe, model, seed)
     trained = training.fit(model, lesson, recipe.train, seed=seed, folder=folder, device="cpu")
     return trained, lesson.objective
 
@@ -114,7 +116,7 @@ def test_a_killed_run_ends_bit_for_bit_like_an_uninterrupted_one(
 def test_batches_are_as_the_recipe_says_and_others_in_every_epoch(task, tmp_path, images):
     recipe = recipe_of(f"train.images_per_person={images}")
     model = make_model(recipe, task, 0)
-    lesson, rows = task.lesson(recipe, model, 3), []
+    lesson, rows = task.training_task(recipe, model, 3), []
 
     class Noting(Dataset):
         def __len__(self):
@@ -133,7 +135,7 @@ def test_batches_are_as_the_recipe_says_and_others_in_every_epoch(task, tmp_path
             assert sorted(Counter(labels).values()) == [images] * (8 // images)
     if not images:
         assert sorted(rows[:16]) == sorted(rows[16:]) == list(range(16))
-    again = task.lesson(recipe, model, 3).order
+    again = task.training_task(recipe, model, 3).order
     again.epoch = 1
     assert rows[16:] == list(again if not images else chain.from_iterable(again))
 
@@ -142,7 +144,7 @@ def test_weights_of_a_loss_are_trained(task, tmp_path):
     recipe = recipe_of("train.losses={arcface: {}}")
     training.seed_everything(0, 1)
     model = make_model(recipe, task, 0)
-    lesson = task.lesson(recipe, model, 0)
+    lesson = task.training_task(recipe, model, 0)
     before = state(lesson.objective)
     training.fit(model, lesson, recipe.train, seed=0, folder=tmp_path, device="cpu")
     assert before
@@ -190,14 +192,14 @@ def test_what_a_method_sets_is_its_own(task, tmp_path):
     colour = model.mean.view(3, 1)
 
     def erased(name: str) -> list[bool]:
-        lesson = task.lesson(recipe.under(name), model, 0)
+        lesson = task.training_task(recipe.under(name), model, 0)
         images = [lesson.data[row].image.flatten(1) for row in range(16)]
         return [bool((image == colour).all(0).any()) for image in images]
 
     assert all(erased("erasing"))
     assert not any(erased("none"))
-    assert task.lesson(recipe.under("none"), model, 0).objective.adversarial is None
-    assert task.lesson(recipe.under("goat"), model, 0).objective.adversarial.kind == "goat"
+    assert task.training_task(recipe.under("none"), model, 0).objective.adversarial is None
+    assert task.training_task(recipe.under("goat"), model, 0).objective.adversarial.kind == "goat"
     assert recipe.plain() == plain
     runs = {}
     for name in ("none", "erasing", "goat"):
@@ -215,7 +217,7 @@ class Killed(Exception):
 
 def test_a_seeds_first_weights_are_every_methods(task, tmp_path, monkeypatch):
     """Those of the model and those of the loss."""
-    from featmask import experiment
+    from featmask.study import run as experiment
 
     first = {}
 
@@ -249,7 +251,7 @@ def test_adversarial_training_is_a_plain_step_on_attacked_images(task, batch, mo
     frozen = model.model.backbone.bn1
     frozen.eval()
     plain = copy.deepcopy(model)
-    objective = task.lesson(recipe, model, 0).objective
+    objective = task.training_task(recipe, model, 0).objective
     seen = []
     true = identities.adversarial_batch
 
@@ -291,7 +293,7 @@ def test_adversarial_training_is_a_plain_step_on_attacked_images(task, batch, mo
 def test_the_objective_is_the_weighted_sum_of_the_recipes_losses(task, batch):
     recipe = recipe_of("train.losses={cross_entropy: {smoothing: 0.1, weight: 2}, triplet: {margin: 0.3, weight: 0.5}}")
     model = make_model(recipe, task, 0).train()
-    loss, right = task.lesson(recipe, model, 0).objective(copy.deepcopy(model), *batch)
+    loss, right = task.training_task(recipe, model, 0).objective(copy.deepcopy(model), *batch)
     with torch.no_grad():
         (logits,), features = model(batch[0])
     labels = batch[1]

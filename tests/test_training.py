@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 
+from featmask.classification.task import Classification
 from featmask.errors import FeatmaskError
-from featmask.experiment import make_model, put_method, train_run
 from featmask.models import read_checkpoint
-from featmask.recipe import parse_recipe, read_recipe
-from featmask.results import read_lines
-from featmask.sampling import Shuffle
-from featmask.tasks.classification import Classification
+from featmask.records.runs import read_lines
+from featmask.study.fields import parse_recipe, read_recipe
+from featmask.study.run import make_model, put_method, train_run
 from featmask.training import fit
+from featmask.training.sampling import Shuffle
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def train(recipe_file: Path, digits, folder: Path, *changes: str, seed: int = 0,
     recipe = read_recipe(recipe_file, changes)
     model = make_model(recipe, digits, seed)
     put_method(recipe, method, model, digits)
-    lesson = digits.lesson(recipe, model, seed)
+    lesson = digits.training_task(recipe, model, seed)
     return fit(model, lesson, recipe.train, seed=seed, folder=folder, device="cpu")
 
 

@@ -11,13 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from . import retrieval as retrieval
-    from .comparison import compare as compare
-    from .data import load_people as load_people
+    from .classification.suites import Options as Options
+    from .classification.suites import evaluate as evaluate
+    from .doctor import examine as examine
     from .errors import FeatmaskError as FeatmaskError
     from .errors import FeatmaskWarning as FeatmaskWarning
-    from .evaluation import Options as Options
-    from .evaluation import evaluate as evaluate
-    from .evaluation.doctor import examine as examine
     from .family import FAMILY as FAMILY
     from .family import build_layer as build_layer
     from .family import dropped_fraction as dropped_fraction
@@ -28,12 +26,14 @@ if TYPE_CHECKING:
     from .insert import shallow_points as shallow_points
     from .layers import LocalFeatureMasking as LocalFeatureMasking
     from .layers import PublishedFeatureMasking as PublishedFeatureMasking
-    from .models import Descriptor as Descriptor
     from .models import Normalized as Normalized
-    from .models import build_embedder as build_embedder
     from .models import build_model as build_model
-    from .models import read_model as read_model
-    from .models import wrap as wrap
+    from .models.foreign import read_model as read_model
+    from .models.foreign import wrap as wrap
+    from .reid.data import load_people as load_people
+    from .reid.models import Descriptor as Descriptor
+    from .reid.models import build_embedder as build_embedder
+    from .study import compare as compare
 
 __version__ = "0.1.0"
 
@@ -50,17 +50,17 @@ _HOME = {
     "attach": "insert",
     "detach": "insert",
     "shallow_points": "insert",
-    "Descriptor": "models",
+    "Descriptor": "reid.models",
     "Normalized": "models",
-    "build_embedder": "models",
+    "build_embedder": "reid.models",
     "build_model": "models",
-    "read_model": "models",
-    "wrap": "models",
-    "load_people": "data",
-    "Options": "evaluation",
-    "evaluate": "evaluation",
-    "examine": "evaluation.doctor",
-    "compare": "comparison",
+    "read_model": "models.foreign",
+    "wrap": "models.foreign",
+    "load_people": "reid.data",
+    "Options": "classification.suites",
+    "evaluate": "classification.suites",
+    "examine": "doctor",
+    "compare": "study",
 }
 
 #: Whole parts, for their own names: ``featmask.retrieval.evaluate`` is not ``featmask.evaluate``.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from featmask.results import Run, Suite
+from featmask.records.runs import Run, Suite
 
 #: method -> figures over seeds, or (seed, figure) pairs where seeds differ
 Planted = Mapping[str, Sequence[float] | Mapping[int, float]]

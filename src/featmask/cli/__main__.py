@@ -1,6 +1,8 @@
 """``python -m featmask.cli``."""
 
-from . import app  # noqa: F401 - with every verb
-from .application import main
+from .application import (
+    app,  # noqa: F401 - with every verb
+    main,
+)
 
 main()

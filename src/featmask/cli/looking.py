@@ -20,8 +20,8 @@ def masks(
     out: Annotated[Path, typer.Option(help="The picture.")] = Path("masks.png"),
 ) -> None:
     """Draw what each method hides, on feature maps of real images."""
-    from ..pictures import save_masks
-    from ..tasks import open_task
+    from ..study.fields import open_task
+    from ..study.pictures import save_masks
     from .runs import read
 
     check_picture(out, "--out")

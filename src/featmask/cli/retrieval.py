@@ -10,11 +10,11 @@ import typer
 
 from ..errors import FeatmaskError
 from .application import AsJson, Data, Device, Set, app, check_folder, check_picture, names
-from .subjects import Checkpoint, Save, finish, loaded
+from .subjects import Checkpoint, Save, finish, loaded, task_of
 
 if TYPE_CHECKING:
     from ..models import Normalized
-    from ..recipe import ReidRecipe
+    from ..reid.recipe import ReidRecipe
 
 ATTACKS = "fgsm, ifgsm, mifgsm, sma, fna, odfa, lta, misranking"
 
@@ -36,8 +36,8 @@ def attack(
     as_json: AsJson = False,
 ) -> None:
     """Attack a re-identification model's queries or gallery and score it before and after."""
-    from ..tasks.reid import Reid
-    from ..tasks.searches import Searches, attacks_of
+    from ..reid.searches import Searches, attacks_of
+    from ..reid.task import Reid
 
     if on not in ("query", "gallery"):
         raise FeatmaskError(f"--on: expected query or gallery, got {on!r}")
@@ -75,9 +75,9 @@ def ranking(
     """Draw what a re-identification model finds for a query: right and wrong answers framed, before and after an
     attack.
     """
-    from ..tasks.ranked import find_query, ranked_lists, save_lists
-    from ..tasks.reid import Reid
-    from ..tasks.searches import Searches, attacks_of
+    from ..reid.ranked_lists import find_query, ranked_lists, save_lists
+    from ..reid.searches import Searches, attacks_of
+    from ..reid.task import Reid
 
     check_picture(out, "--out")
     changes = [*(set_ or []), f"evaluate.eps={json.dumps([eps])}"]
@@ -98,9 +98,11 @@ def ranking(
 
 
 def _reid(checkpoint: Path, changes: list[str], data: Path | None) -> tuple[Normalized, ReidRecipe]:
-    from ..recipe import ReidRecipe
+    from ..reid.recipe import ReidRecipe
+    from ..study.fields import FIELDS, recipe_of
 
-    why = "this verb is for re-identification (see featmask evaluate --suite linf)"
-    model, settings, _ = loaded(checkpoint, changes, data, reid=why)
-    assert isinstance(settings, ReidRecipe)
-    return model, settings
+    field = FIELDS[task_of(checkpoint, None)]
+    if field.recipe is not ReidRecipe:  # before keys are changed that its recipe does not have
+        raise FeatmaskError(f"this verb is for re-identification, {checkpoint} is of {field.title}: featmask evaluate")
+    model, settings, _ = loaded(checkpoint, changes, data)
+    return model, recipe_of(ReidRecipe, settings, "this verb")

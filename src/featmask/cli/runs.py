@@ -13,9 +13,9 @@ from .application import AsJson, Data, Device, Out, RecipeFile, Set, app, check_
 from .subjects import command
 
 if TYPE_CHECKING:
-    from ..comparison import Planning
-    from ..recipe import AnyRecipe
-    from ..results import Run
+    from ..recipe import Recipe
+    from ..records.runs import Run
+    from ..study import Planning
 
 
 Jobs = Literal["local", "ray"]
@@ -42,10 +42,10 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Train each method with each seed, measure it, and write a report."""
-    from ..comparison import compare as run_comparison
-    from ..comparison import plan
     from ..jobs import Where, listed
-    from ..processes import alone
+    from ..study import compare as run_comparison
+    from ..study import plan
+    from ..training.processes import alone
 
     alone("compare")
     check_folder(out, "--out")
@@ -66,7 +66,7 @@ def compare(
             )
         )
     else:
-        from ..terminal import print_comparison
+        from .terminal import print_comparison
 
         print_comparison(result.runs, result.report)
     if result.failed:
@@ -77,7 +77,7 @@ def _show_plan(found: Planning, workers: int, as_json: bool) -> None:
     if as_json:
         print(json.dumps(found.plain() | {"workers": workers}, indent=2))
         return
-    from ..terminal import print_plan
+    from .terminal import print_plan
 
     print_plan(found.plain(), workers)
 
@@ -94,10 +94,10 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train and measure one model; leaves a checkpoint. Processes that torchrun has started share the training."""
-    from ..experiment import is_finished, measure_run, run_folder, train_run
-    from ..processes import from_main, main_first, together
-    from ..results import read_run
-    from ..tasks import open_task
+    from ..records.runs import read_run
+    from ..study.fields import open_task
+    from ..study.run import is_finished, measure_run, run_folder, train_run
+    from ..training.processes import from_main, main_first, together
 
     check_folder(out, "--out")
     settings = read(recipe, set_, data)
@@ -117,15 +117,15 @@ def train(
     if as_json:
         print(json.dumps(_summary(run), indent=2))
     else:
-        from ..terminal import print_suites
+        from .terminal import print_suites
 
         print_suites(list(run.suites.values()))
         print(f"checkpoint: {folder / 'model.safetensors'}")
 
 
-def read(path: Path, set_: list[str] | None, data: Path | None) -> AnyRecipe:
+def read(path: Path, set_: list[str] | None, data: Path | None) -> Recipe:
     """A recipe as the command line changes it."""
-    from ..recipe import read_recipe
+    from ..study.fields import read_recipe
 
     settings = read_recipe(path, set_ or ())
     return settings if data is None else read_recipe(path, with_data(set_, data, settings.data.name))

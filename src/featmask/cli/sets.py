@@ -22,7 +22,7 @@ def check(
     as_json: AsJson = False,
 ) -> None:
     """Name what is missing, doubled, unreadable or oddly named, with counts; exit code 1 if anything is."""
-    from ..data.reid import check_reid
+    from ..reid.data import check_reid
 
     found = check_reid(root, layout, decode=not quick)
     print(json.dumps(found.plain(), indent=2) if as_json else "\n".join(found.lines()))
@@ -37,8 +37,8 @@ def render(
     sheet: Annotated[Path | None, typer.Option(help="Draw a contact sheet to this PNG file too.")] = None,
 ) -> None:
     """Render a set of pedestrians who do not exist (--set domain=b, --set train_ids=200, --set seed=1, ...)."""
-    from ..data.synthetic import contact_sheet, make_world, render_world
     from ..recipe import override
+    from ..reid.synthetic import contact_sheet, make_world, render_world
 
     check_folder(out.parent, "OUT")
     check_picture(sheet, "--sheet")

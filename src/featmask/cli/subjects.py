@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..evaluation import Evaluation
     from ..models import Normalized
-    from ..recipe import AnyRecipe
+    from ..recipe import Recipe
 
 Checkpoint = Annotated[Path, typer.Argument(help="A model.safetensors of a run.", metavar="CHECKPOINT")]
 AnyModel = Annotated[
@@ -58,13 +58,13 @@ class Subject:
 
     path: Path
     model: nn.Module
-    recipe: AnyRecipe
+    recipe: Recipe
     meta: dict[str, Any] | None
 
     def save(self, folder: Path, classes: Sequence[str]) -> None:
         """Write ``subject.json``: whose figures the records beside it are, and the commands that made them."""
-        from ..environment import environment
-        from ..files import write_json
+        from ..utils.files import write_json
+        from ..utils.versions import environment
 
         digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
         path = folder / "subject.json"
@@ -139,12 +139,28 @@ def subject(
             )
         model, settings, meta = loaded(path, changes, data)
         return Subject(path, model, settings, meta)
-    from ..models import read_model
+    from ..models.foreign import read_model
     from .runs import read
 
     settings = read(recipe, changes, data)
     model = read_model(path, numbers(mean, "--mean"), numbers(std, "--std"), single_logit=single_logit)
     return Subject(path, model, settings, None)
+
+
+def task_of(path: Path, recipe: Path | None) -> str:
+    """The field of a checkpoint, by its header, or of a recipe beside it; unknown ones are told later."""
+    from ..models import read_checkpoint
+    from ..recipe import read_keys
+    from ..study.fields import FIELDS
+
+    if recipe is not None:
+        raw = read_keys(recipe, "recipe", "name, data, model and methods")
+    elif path.suffix in FOREIGN:
+        return "classification"
+    else:
+        raw = read_checkpoint(path, header_only=True)[1]["recipe"]
+    task = raw.get("task", "classification")
+    return task if task in FIELDS else "classification"
 
 
 def numbers(text: str | None, option: str) -> list[float] | None:
@@ -157,20 +173,14 @@ def numbers(text: str | None, option: str) -> list[float] | None:
         raise FeatmaskError(f"{option}: expected numbers such as 0.5,0.5,0.5; got {text!r}") from error
 
 
-def loaded(
-    checkpoint: Path, changes: list[str], data: Path | None, *, reid: str = ""
-) -> tuple[Normalized, AnyRecipe, dict[str, Any]]:
-    """A checkpoint's model, its recipe as the command line changes it, and its header.
-
-    ``reid`` says why it must be of re-identification; empty: it need not.
-    """
-    from ..experiment import load_model
-    from ..recipe import override, parse_recipe
+def loaded(checkpoint: Path, changes: list[str], data: Path | None) -> tuple[Normalized, Recipe, dict[str, Any]]:
+    """A checkpoint's model, its recipe as the command line changes it, and its header."""
+    from ..recipe import override
+    from ..study.fields import parse_recipe
+    from ..study.run import load_model
 
     model, meta = load_model(checkpoint)
     trained = meta["recipe"]
-    if reid and trained.get("task") != "reid":
-        raise FeatmaskError(f"{checkpoint} is a classifier: {reid}")
     changed = override(trained, with_data(changes, data, trained["data"]["name"]))
     fixed = [key for key in (*trained, *changed) if key not in OPEN and changed.get(key) != trained.get(key)]
     if fixed:
@@ -187,6 +197,6 @@ def finish(found: Sequence[Evaluation], as_json: bool) -> None:
     if as_json:
         print(json.dumps([asdict(suite) for suite in suites], indent=2))
     else:
-        from ..terminal import print_suites
+        from .terminal import print_suites
 
         print_suites(suites)

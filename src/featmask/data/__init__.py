@@ -1,8 +1,7 @@
-"""Where images come from: one module a kind of data."""
+"""Where images come from: files, tables of images, common corruptions."""
 
 from .corruptions import CORRUPTIONS, CorruptedSet, corrupt, open_corrupted
 from .images import Images, Splits, load_images
-from .people import PeopleSplits, Side, load_people
 from .photos import Augment, Photos
 from .tables import TABLES
 
@@ -12,12 +11,9 @@ __all__ = [
     "Augment",
     "CorruptedSet",
     "Images",
-    "PeopleSplits",
     "Photos",
-    "Side",
     "Splits",
     "corrupt",
     "load_images",
-    "load_people",
     "open_corrupted",
 ]

@@ -14,7 +14,7 @@ import torch
 from torch.utils.data import Dataset
 
 from ..errors import FeatmaskError, require
-from ..grey import grey_patches
+from .grey import grey_patches
 from .images import Sample
 from .pixels import LatePixels, Pixels
 

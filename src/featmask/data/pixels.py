@@ -13,7 +13,7 @@ import torch
 from torch.utils.data import get_worker_info
 
 from ..errors import FeatmaskError, listed
-from ..progress import progress
+from ..utils.progress import progress
 
 #: Up to this many bytes of resized pixels are read once and kept; beyond it images are read when they are needed.
 KEEP_BYTES = 2 * 1024**3

@@ -1,27 +1,5 @@
-"""What is measured on trained models: classifiers, and retrieval by embeddings, as they are and under attack."""
+"""What evaluations of every field share: a frozen model, batches that fit into memory, a journal, the record."""
 
-from .attacked import attack_retrieval
-from .classification import evaluate, is_file
-from .options import SUITES, Options, expand
-from .plans import Plan
-from .published import evaluate_published
-from .retrieval import Described, describe, evaluate_retrieval
-from .setup import Evaluation
-from .suites import own_plan, plan_of
+from .frozen import Evaluation, frozen
 
-__all__ = [
-    "SUITES",
-    "Described",
-    "Evaluation",
-    "Options",
-    "Plan",
-    "attack_retrieval",
-    "describe",
-    "evaluate",
-    "evaluate_published",
-    "evaluate_retrieval",
-    "expand",
-    "is_file",
-    "own_plan",
-    "plan_of",
-]
+__all__ = ["Evaluation", "frozen"]

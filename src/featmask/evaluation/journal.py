@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import FeatmaskError
-from ..results import read_lines
+from ..records.runs import read_lines
 
 Columns = dict[str, npt.NDArray[Any]]
 

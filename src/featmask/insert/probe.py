@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import FeatmaskError
-from ..modes import evaluating
+from ..utils.eval_mode import evaluating
 from .hooks import held_in, is_leaf
 
 Size = tuple[int, ...]

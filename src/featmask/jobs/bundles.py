@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path, PurePosixPath
 
 from ..errors import FeatmaskError
-from ..files import new_folder
+from ..utils.files import new_folder
 
 
 def pack(folder: Path) -> bytes:

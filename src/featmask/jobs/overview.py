@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 
-from ..progress import Bar, Display, display
+from ..utils.progress import Bar, Display, display
 from .job import Job
 
 #: Seconds between looks into the folders of running jobs.

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import FeatmaskError
-from ..files import write_text
+from ..utils.files import write_text
 from .job import Job
 
 ERROR = "error.txt"

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from uuid import uuid4
 
 from ..errors import FeatmaskError
-from ..files import write_text
+from ..utils.files import write_text
 from .bundles import pack, unpack
 from .job import Job
 from .performing import LOG, output_to, perform, read

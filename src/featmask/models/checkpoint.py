@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..errors import FeatmaskError, require
-from ..files import replacing
+from ..utils.files import replacing
 
 FORMAT = "featmask-1"
 

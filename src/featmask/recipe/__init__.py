@@ -1,27 +1,19 @@
-"""The schema of an experiment. Unknown keys fail; every key can be set from the command line."""
+"""What recipes of every field share. Unknown keys fail; every key can be set from the command line."""
 
-from .base import Recipe
-from .classification import ClassificationRecipe
-from .measured import Evaluate, OwnSuite
-from .parts import ChosenMethod, Method, Schedule, Train
-from .reading import AnyRecipe, override, parse_recipe, read_recipe
-from .reid import Place, ReidEvaluate, ReidRecipe, ReidTrain
+from .base import Recipe, RecipeData
+from .mistakes import mistakes
+from .parts import ChosenMethod, Method, Schedule, Strict, Train
+from .reading import override, read_keys
 
 __all__ = [
-    "AnyRecipe",
     "ChosenMethod",
-    "ClassificationRecipe",
-    "Evaluate",
     "Method",
-    "OwnSuite",
-    "Place",
     "Recipe",
-    "ReidEvaluate",
-    "ReidRecipe",
-    "ReidTrain",
+    "RecipeData",
     "Schedule",
+    "Strict",
     "Train",
+    "mistakes",
     "override",
-    "parse_recipe",
-    "read_recipe",
+    "read_keys",
 ]

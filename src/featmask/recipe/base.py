@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import Field, ValidationError, model_validator
 from typing_extensions import Self
 
 from ..errors import FeatmaskError
-from ..source import code_version
+from ..utils.source import code_version
 from .keys import set_key
 from .mistakes import mistakes
 from .parts import ChosenMethod, Method, Strict, Train, Tune, filled
+
+
+class RecipeData(Strict):
+    """What every field's recipe says of its data."""
+
+    name: str
+    root: str | None = None
+    validation: float = Field(0.0, ge=0, lt=1, description="share of the training part that is held out")
 
 
 class Recipe(Strict):
@@ -24,13 +32,19 @@ class Recipe(Strict):
     #: What a method may change for itself: never the data, nor what is measured.
     open_to_methods: ClassVar[tuple[str, ...]] = ("model", "train")
 
-    task: Literal["classification", "reid"]
+    #: Whether images are searched for, so that what models find can be drawn.
+    searched: ClassVar[bool] = False
+
+    task: str
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$")
     note: str = ""
+    data: RecipeData
+    model: Strict
     at: str | tuple[str, ...] = "stem"
     train: Train = Train()
     methods: dict[str, Method] = Field(min_length=1)
     seeds: int = Field(1, ge=1)
+    evaluate: Strict
     tune: Tune = Tune()
 
     @model_validator(mode="before")
@@ -55,6 +69,10 @@ class Recipe(Strict):
                 raise ValueError(f"methods.{name}.set: {error}") from error
             self.method(name)
         return self
+
+    def suite_names(self) -> list[str]:
+        """Names of the records that are measured."""
+        raise NotImplementedError
 
     def check(self) -> None:
         """Refuse parts that do not fit together.

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ..errors import FeatmaskError
-from ..sizes import fraction, share
+from ..utils.radii import fraction, share
 
 
 class Strict(BaseModel):
@@ -52,7 +52,7 @@ class Train(Strict):
 
 
 class Schedule(Strict):
-    """How a method's probability rises to its full value; see :mod:`featmask.schedules`."""
+    """How a method's probability rises to its full value; see :mod:`featmask.training.schedules`."""
 
     kind: Literal["constant", "ramp", "cosine"] = "constant"
     epochs: float = Field(
@@ -74,7 +74,7 @@ class Method(Strict):
     ``set`` changes other keys of the recipe for this method alone, such as ``train.label_smoothing: 0.1``: so a recipe
     compares with what is no layer (an augmentation, a loss, adversarial training), alone or together with one.
     ``schedule`` lets its probability rise over training, such as ``{kind: ramp, epochs: 5}``.
-    ``space`` says where ``compare --tune`` looks for options; see :mod:`featmask.comparison.spaces`.
+    ``space`` says where ``compare --tune`` looks for options; see :mod:`featmask.study.tune.space`.
     """
 
     layer: str | None = None

@@ -1,4 +1,4 @@
-"""From a file to a recipe, with every mistake named by its place."""
+"""From a YAML file to keys, and changes of them from a command line."""
 
 from __future__ import annotations
 
@@ -8,27 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from ..errors import FeatmaskError
-from .classification import ClassificationRecipe
 from .keys import set_key
-from .mistakes import mistakes
-from .reid import ReidRecipe
-
-AnyRecipe = ClassificationRecipe | ReidRecipe
-
-TASKS: dict[str, type[AnyRecipe]] = {"classification": ClassificationRecipe, "reid": ReidRecipe}
-
-
-def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> AnyRecipe:
-    """Read a recipe and apply ``key=value`` overrides such as ``train.epochs=5`` (values are YAML).
-
-    Raises:
-        FeatmaskError: no such file, not YAML, an unknown key or a value out of range, each with its place.
-    """
-    raw = read_keys(path, "recipe", "name, data, model and methods")
-    return parse_recipe(override(raw, overrides), str(path))
 
 
 def read_keys(path: str | Path, what: str, known: str) -> dict[str, Any]:
@@ -52,21 +34,6 @@ def read_keys(path: str | Path, what: str, known: str) -> dict[str, Any]:
     if not isinstance(raw, dict):
         raise FeatmaskError(f"{path}: expected keys such as {known}")
     return raw
-
-
-def parse_recipe(raw: dict[str, Any], source: str) -> AnyRecipe:
-    """Check a recipe that was read from ``source``; its key ``task`` says what kind it is (classification or reid)."""
-    task = raw.get("task", "classification")
-    if not isinstance(task, str) or task not in TASKS:
-        raise FeatmaskError(
-            f"{source} is not a valid recipe:\n  task: expected one of {', '.join(TASKS)}, got {task!r}"
-        )
-    schema = TASKS[task]
-    try:
-        return schema.model_validate(raw)
-    except ValidationError as error:
-        lines = "\n".join(f"  {line}" for line in mistakes(error, schema))
-        raise FeatmaskError(f"{source} is not a valid recipe:\n{lines}") from error
 
 
 def override(raw: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from ..errors import require
 
 if TYPE_CHECKING:
-    from .rebuilding import rebuild
+    from .across.rebuilding import rebuild
     from .robustness import write_robustness
-    from .write import write_report
+    from .study.write import write_report
 
 __all__ = ["rebuild", "write_report", "write_robustness"]
 
@@ -21,13 +21,13 @@ def __getattr__(name: str) -> Any:
     require("matplotlib", "report")
     require("jinja2", "report")
     if name == "rebuild":
-        from .rebuilding import rebuild
+        from .across.rebuilding import rebuild
 
         return rebuild
     if name == "write_robustness":
         from .robustness import write_robustness
 
         return write_robustness
-    from .write import write_report
+    from .study.write import write_report
 
     return write_report

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from .blocks import Block, blocks
-from .metric import Metric
-from .notes import caution, environment, notices, outline, statements, suite_text, suites, warnings
-from .retrieval import data_name, rules
-from .rows import Difference, Field, differences, rows
-from .tables import Study
-from .verdicts import metric_lines, verdict_lines
+from ..records.metric import Metric
+from .study.blocks import Block, blocks
+from .study.notes import caution, environment, notices, outline, statements, suite_text, suites, warnings
+from .study.retrieval import data_name, rules
+from .study.rows import Difference, Field, differences, rows
+from .study.tables import Study
+from .study.verdicts import metric_lines, verdict_lines
 
 
 def markdown(study: Study, command: str, title: str) -> str:

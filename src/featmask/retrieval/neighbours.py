@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..progress import progress
+from ..utils.progress import progress
 from .inputs import Floats, Integers
 from .keys import chunk_rows
 

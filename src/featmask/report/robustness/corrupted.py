@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..metric import Metric, corruption_title
-from ..names import CORRUPTIONS
+from ...records.metric import Metric, corruption_title
+from ...records.names import CORRUPTIONS
 from .figures import corrupted_suites
 from .read import Subject
 from .tables import Cell, Line, Table, number, points

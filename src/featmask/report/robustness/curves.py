@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ...drawing.svg import INK, PALETTE, PANEL, drawn, look, plain, sign
+from ...records.metric import Metric, attack_title
 from ...stats import wilson
-from ..metric import Metric, attack_title
-from ..svg import INK, PALETTE, PANEL, drawn, look, plain, sign
 from .figures import (
     NORM_TITLES,
     Flips,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from ..svg import INK, PALETTE, PANEL, drawn, plain
+from ...drawing.svg import INK, PALETTE, PANEL, drawn, plain
 from .checks import Check
 from .figures import BINS, Bin, reliability
 from .read import Subject

@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ...records.metric import Metric
+from ...records.names import ATTACKS
 from ...stats import Interval, wilson
-from ..metric import Metric
-from ..names import ATTACKS
 from .read import Subject, suite_place
 
 Floats = npt.NDArray[np.float64]

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from ...records.metric import Metric, show
 from ...stats import mcnemar
-from ..metric import Metric, show
 from .checks import trust
 from .figures import NORM_TITLES, Share, clean_share, corrupted_suites, main_budget, region_metrics, worst, worst_square
 from .read import Subject

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import FeatmaskError
-from ...results import Columns, Suite, read_suite
-from ..metric import Metric
-from ..recorded import read_object
+from ...records.comparison import read_object
+from ...records.metric import Metric
+from ...records.runs import Columns, Suite, read_suite
 
 #: In the order in which suites are shown; others come after, by name.
 ORDER = ("clean", "linf", "l2", "l1", "autoattack", "blackbox", "transfer", "corruptions", "occlusion")

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...results import Suite
+from ...records.metric import attack_title
+from ...records.runs import Suite
 from ..layout import relative_link
-from ..metric import attack_title
-from ..notes import outline
+from ..study.notes import outline
 from .read import Subject
 from .strength import deviations
 

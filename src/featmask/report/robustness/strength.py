@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ..metric import Metric, attack_title
+from ...records.metric import Metric, attack_title
 from .figures import attack_metrics, attack_place, worst
 from .read import Subject
 

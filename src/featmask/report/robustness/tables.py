@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ..metric import Metric, attack_title, show
+from ...records.metric import Metric, attack_title, show
 from .curves import unit
 from .figures import (
     NORM_TITLES,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from ..metric import Metric
+from ...records.metric import Metric
 from .checks import trust
 from .figures import (
     NORM_TITLES,

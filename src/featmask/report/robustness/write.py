@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import FeatmaskError
-from ...files import write_text
+from ...records.metric import Metric
 from ...stats import wilson
-from ..metric import Metric
+from ...utils.files import write_text
 from .checks import checks
 from .figures import budgets, norms, worst
 from .page import page

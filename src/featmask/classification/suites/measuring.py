@@ -1,0 +1,168 @@
+"""One suite on one model: batch after batch, each on the disk before the next, then the record."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.utils.data import Dataset, Subset
+
+from ... import __version__
+from ...evaluation import Evaluation
+from ...evaluation.journal import Journal
+from ...records.runs import Suite, read_suite
+from ...utils.progress import progress
+from .batches import Batch, Data, batches, checked_logits, count
+from .figures import clean_figures, kept, rounded_figures, running_worst, suite_figures
+from .outcomes import Columns, Setting, attacked_columns, clean_columns, corrupted_columns, worst_columns
+from .plans import Plan
+from .smallest import flip_column
+
+
+class Measuring:
+    """One suite on one model."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        setting: Setting,
+        data: Data,
+        batch_size: int,
+        limit: int | None,
+        folder: str | Path | None,
+        selection: str = "",
+    ) -> None:
+        self.plan, self.setting, self.data, self.batch_size, self.limit = plan, setting, data, batch_size, limit
+        self.selection = selection
+        self.folder = None if folder is None else Path(folder)
+        self.total = count(data, limit)
+        self.path = None if self.folder is None else self.folder / "eval" / f"{plan.name}.json"
+
+    def record(
+        self, split: str, classes: int, eot: int, ood: npt.NDArray[np.float64] | None, ood_name: str
+    ) -> Evaluation:
+        """Measure what is not measured yet, and close."""
+        key = "" if self.path is None else self._key(ood_name if ood is not None else "")
+        finished = None if self.path is None else _finished(self.path, key)
+        if finished is not None:
+            return finished
+        self.journal = Journal(None if self.path is None else self.path.with_suffix(".partial.jsonl"), key)
+        with progress(f"evaluating {self.plan.name}", self.total) as bar:
+            bar.advance(self.journal.count, running_worst(self.journal.done, self.plan))
+            # a batch takes minutes where attacks are many
+            self.setting = replace(self.setting, tell=lambda doing: bar.advance(0, doing))
+            for batch in self._rest():
+                self.journal.add(self._outcomes(batch))
+                bar.advance(len(batch.labels), running_worst(self.journal.done, self.plan))
+        columns = self.journal.columns()
+        clean = self.plan.name == "clean"
+        metrics = clean_figures(columns, ood) if clean else suite_figures(columns, self.plan)
+        rounded = rounded_figures(columns)
+        settings: dict[str, Any] = {"seed": self.setting.seed, "limit": self.limit, "classes": classes}
+        if self.selection:
+            settings["selection"] = self.selection
+        settings |= self.plan.plain() | ({"quantised": rounded} if rounded else {})
+        if self.setting.passes > 1:
+            settings |= {"eot": eot, "passes": self.setting.passes}
+        if self.plan.corruptions:
+            settings |= _corruption_settings(next(batches(self.data, 1, 1)))
+        if clean and ood is not None:
+            settings |= {"ood": ood_name, "ood_n": len(ood)}
+        if key:
+            settings["key"] = key
+        suite = Suite(self.plan.name, split, len(columns["index"]), metrics, settings, self._warnings())
+        evaluation = Evaluation(suite, kept(columns))
+        if self.folder is not None:
+            evaluation.save(self.folder)
+        self.journal.close()
+        return evaluation
+
+    def _rest(self) -> Iterator[Batch]:
+        """Batches that are not measured; those that are are compared with what is known of them."""
+        done = self.journal.count
+        if done and isinstance(self.data, Dataset):
+            self.journal.check(*_head(self.data), 0)
+            total = count(self.data, None)
+            for batch in batches(Subset(self.data, range(done, total)), self.batch_size, self._left(done)):
+                yield batch if _has_index(self.data) else batch._replace(rows=batch.rows + done)
+            return
+        seen = 0
+        for batch in batches(self.data, self.batch_size, self.limit):
+            start, seen = seen, seen + len(batch.labels)
+            if start < done:
+                self.journal.check(batch.rows, batch.labels.numpy(), start)
+            if seen > done:
+                new = slice(max(0, done - start), None)
+                yield batch.part(new)
+
+    def _left(self, done: int) -> int | None:
+        return None if self.limit is None else self.limit - done
+
+    def _outcomes(self, batch: Batch) -> Columns:
+        setting, plan = self.setting, self.plan
+        logits = torch.cat(
+            setting.portions.each(
+                lambda part: checked_logits(setting.model, batch.part(part), setting.device),
+                len(batch.labels),
+            )
+        )
+        if plan.name == "clean":
+            return batch.columns | clean_columns(logits, batch)
+        y = batch.labels.to(setting.device)
+        right = (logits.argmax(1) == y).long()
+        if setting.passes > 1:
+            right = setting.right(batch.pixels.to(setting.device), y)
+        columns = attacked_columns(setting, batch, right, plan.attacks)
+        columns |= worst_columns(columns, plan.attacks)
+        if plan.smallest is not None and plan.rounds:
+            columns |= flip_column(setting, batch, columns, plan)
+        return batch.columns | columns | corrupted_columns(setting, batch, plan)
+
+    def _warnings(self) -> tuple[str, ...]:
+        random = (
+            f"the model is random: gradients are means over several passes, outcomes shares of {self.setting.passes}",
+        )
+        return self.plan.warnings + (random if self.setting.passes > 1 else ())
+
+    def _key(self, ood: str) -> str:
+        """What outcomes depend on: what was measured under another key is not taken."""
+        digest = hashlib.sha256()
+        facts = [__version__, self.plan.name, self.plan.plain(), self.setting.seed, self.setting.passes, self.limit]
+        digest.update(json.dumps([*facts, self.total, ood], sort_keys=True).encode())
+        digest.update(type(self.setting.model).__qualname__.encode())
+        for name, tensor in self.setting.model.state_dict().items():
+            digest.update(name.encode())
+            if torch.is_tensor(tensor):
+                digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()[:16]
+
+
+def _finished(path: Path, key: str) -> Evaluation | None:
+    """A record that is there already, of the same model and settings."""
+    if not path.is_file():
+        return None
+    suite, columns = read_suite(path)
+    return Evaluation(suite, columns) if suite.settings.get("key") == key else None
+
+
+def _corruption_settings(batch: Batch) -> dict[str, Any]:
+    from ...data.corruptions import FROST, severity_table
+
+    height, width = batch.pixels.shape[2:]
+    return {"table": severity_table(height, width), "frost": FROST}
+
+
+def _has_index(data: Dataset[Any]) -> bool:
+    return len(data[0]) > 3
+
+
+def _head(data: Dataset[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    first = next(iter(batches(Subset(data, [0]), 1, 1)))
+    return first.rows, first.labels.numpy()

@@ -1,0 +1,175 @@
+"""What happens to the samples of one batch: right or wrong, before and after everything that a suite does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from torch.nn import functional
+
+from ...attacks import Attack, AutoAttack, Draws, quantised
+from ...evaluation.portions import Portions
+from .batches import Batch
+from .plans import Method, Plan
+
+Columns = dict[str, npt.NDArray[Any]]
+Result = TypeVar("Result")
+#: Before an attack's name: right after its images were rounded to 8 bits. Told as a share, not kept a sample.
+ROUNDED = "8-bit "
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What computes the outcomes.
+
+    Attributes:
+        model: pixels in [0, 1] -> logits, frozen by the caller.
+        device: where it lies.
+        seed: of everything that is drawn.
+        passes: an outcome is the share of so many passes that are right; 1 for models that always answer alike.
+        portions: how many samples are computed at once.
+        tell: is told what is done next.
+    """
+
+    model: nn.Module
+    device: torch.device
+    seed: int
+    passes: int
+    portions: Portions
+    tell: Callable[[str], None] = lambda _: None
+
+    def right(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """Right answers: 1 or 0, or their share of several passes, (N,)."""
+        with torch.no_grad():
+            votes = [self.model(x).argmax(1) == y for _ in range(self.passes)]
+        return votes[0].long() if self.passes == 1 else torch.stack(votes).double().mean(0)
+
+
+def clean_columns(logits: torch.Tensor, batch: Batch) -> Columns:
+    """Prediction, its confidence, and the terms of the scores that are means."""
+    y = batch.labels.to(logits.device)
+    chances = logits.double().softmax(1)
+    confidence, predicted = chances.max(1)
+    wrong = chances - functional.one_hot(y, logits.shape[1])
+    return {
+        "predicted": predicted.cpu().numpy(),
+        "confidence": confidence.cpu().numpy(),
+        "nll": functional.cross_entropy(logits, y, reduction="none").double().cpu().numpy(),
+        "brier": wrong.square().sum(1).cpu().numpy(),
+        "correct": (predicted == y).long().cpu().numpy(),
+    }
+
+
+def attacked_columns(setting: Setting, batch: Batch, right: torch.Tensor, attacks: Sequence[Method]) -> Columns:
+    """Right before and after each attack, a column each.
+
+    A sample that is wrong already stays wrong and is not attacked. An image within a radius is within every larger
+    one: a sample that an attack broke at a smaller radius counts as broken by the same attack at a larger one.
+    """
+    found: Columns = {"clean": right.cpu().numpy()}
+    broken: dict[str, torch.Tensor] = {}
+    for attack in sorted(attacks, key=_radius):
+        family = _family(attack)
+        before = broken.get(family, torch.zeros_like(right, dtype=torch.bool))
+        standing = ((right > 0) & ~before).nonzero().flatten()
+        after, rounded = torch.zeros_like(right), torch.zeros_like(right)
+        if len(standing):
+            setting.tell(attack.name)
+            parts = _each(setting, standing, partial(_after, setting, batch, attack))
+            after[standing] = torch.cat([part[0] for part in parts])
+            rounded[standing] = torch.cat([part[1] for part in parts])
+        found[attack.name] = after.cpu().numpy()
+        if _rounds(attack):
+            found[ROUNDED + attack.name] = rounded.cpu().numpy()
+        if family and setting.passes == 1:
+            broken[family] = before | ((right > 0) & (after == 0))
+    names = ["clean", *(name for attack in attacks for name in (attack.name, ROUNDED + attack.name))]
+    return {name: found[name] for name in names if name in found}
+
+
+def _rounds(attack: Method) -> bool:
+    """Whether its images can be stored with 8 bits within its budget: of balls in L1 that is not known."""
+    return isinstance(attack, Attack | AutoAttack) and attack.norm != "l1"
+
+
+def _after(setting: Setting, batch: Batch, attack: Method, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Right after an attack, and after its images were stored with 8 bits; each by a fresh pass."""
+    at = places.cpu()
+    x, y = batch.pixels[at].to(setting.device), batch.labels[at].to(setting.device)
+    draws = Draws.of(setting.seed, batch.rows[at.numpy()].tolist(), attack.name)
+    adversarial = attack.run(setting.model, x, y, draws)
+    attack.check(adversarial, x)
+    after = setting.right(adversarial, y)
+    rounded = after.clone()
+    fallen = after == 0
+    if isinstance(attack, Attack | AutoAttack) and _rounds(attack) and bool(fallen.any()):
+        rounded[fallen] = setting.right(quantised(adversarial[fallen], x[fallen], attack), y[fallen])
+    return after, rounded
+
+
+def corrupted_columns(setting: Setting, batch: Batch, plan: Plan) -> Columns:
+    """Right after each corruption at each severity; what is drawn for an image depends on its index alone."""
+    from ...data import corrupt
+
+    found: Columns = {}
+    for kind in plan.corruptions:
+        for severity in plan.severities:
+            setting.tell(f"{kind} {severity}")
+            changed = corrupt(batch.pixels, kind, severity, batch.rows.tolist(), setting.seed)
+            parts = _each(setting, torch.arange(len(batch.labels)), partial(_right_at, setting, changed, batch.labels))
+            found[f"{kind}:{severity}"] = torch.cat(parts).cpu().numpy()
+    return found
+
+
+def _right_at(setting: Setting, x: torch.Tensor, y: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
+    return setting.right(x[places].to(setting.device), y[places].to(setting.device))
+
+
+def _each(setting: Setting, places: torch.Tensor, work: Callable[[torch.Tensor], Result]) -> list[Result]:
+    """Results of ``work`` for portions of some places in a batch."""
+    return setting.portions.each(lambda part: work(places[part]), len(places))
+
+
+def worst_columns(columns: Columns, attacks: Sequence[Method]) -> Columns:
+    """The worst case at each size: right under every attack of that size, and of smaller balls of the same norm."""
+    found: Columns = {}
+    for size in attacks:
+        name = worst_name(size)
+        if name in found:
+            continue
+        worst = columns["clean"]
+        for attack in attacks:
+            alike = worst_name(attack) == name
+            if alike or (_norm(size) and _norm(attack) == _norm(size) and _radius(attack) < _radius(size)):
+                worst = np.minimum(worst, columns[attack.name])
+        found[name] = worst
+    return found
+
+
+def worst_name(attack: Method) -> str:
+    """``worst@2/255``, ``worst-l2@0.5``, ``worst@20%``."""
+    norm = _norm(attack)
+    return f"worst{f'-{norm}' if norm in ('l2', 'l1') else ''}@{attack.name.rpartition('@')[2]}"
+
+
+def _norm(attack: Method) -> str:
+    """Of an attack within a ball; empty for those on regions."""
+    return str(getattr(attack, "norm", "")) if hasattr(attack, "eps") else ""
+
+
+def _radius(attack: Method) -> float:
+    return float(getattr(attack, "eps", 0))
+
+
+def _family(attack: Method) -> str:
+    """The same for one attack at several radii; empty where a larger budget need not contain a smaller one."""
+    if not isinstance(attack, Attack | AutoAttack):
+        return ""
+    return json.dumps({key: value for key, value in attack.plain().items() if key not in ("name", "eps")})

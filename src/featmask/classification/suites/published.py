@@ -1,0 +1,93 @@
+"""Published sets of corrupted images, CIFAR-10-C and ImageNet-C: an outcome for every image of every corruption."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import nn
+
+from ...errors import FeatmaskError
+from ...evaluation import Evaluation, frozen
+from ...evaluation.frozen import is_random
+from ...evaluation.journal import Journal
+from ...records.runs import Suite
+from ...utils.progress import progress
+from .batches import batches, check_model, checked_logits, count
+from .figures import suite_figures
+from .outcomes import Columns
+from .plans import Plan
+
+if TYPE_CHECKING:
+    from ...data import CorruptedSet
+
+
+def evaluate_published(
+    model: nn.Module,
+    corrupted: CorruptedSet,
+    *,
+    batch_size: int = 64,
+    device: torch.device | str | None = None,
+    limit: int | None = None,
+    folder: str | Path | None = None,
+) -> Evaluation:
+    """Measure a classifier on images that others corrupted; the suite has the set's name (``cifar10-c``).
+
+    Args:
+        model: pixels (N, C, H, W) in [0, 1] -> logits.
+        corrupted: from ``featmask.data.open_corrupted``.
+        batch_size: images at once.
+        device: where to compute; default: where the model is.
+        limit: only so many leading images of each corruption at each severity.
+        folder: as for ``evaluate``; what is kept on the way is each corruption at each severity.
+
+    Raises:
+        FeatmaskError: as ``evaluate``; or corruptions of unequal numbers of images.
+    """
+    where = torch.device(device) if device is not None else check_model(model)
+    plan = Plan(corrupted.name, corruptions=corrupted.kinds, severities=corrupted.severities)
+    cells = [(kind, severity) for kind in corrupted.kinds for severity in corrupted.severities]
+    path = None if folder is None else Path(folder) / "eval" / f"{corrupted.name}.partial.jsonl"
+    # no model in the key: a folder is one model's
+    journal = Journal(path, f"{plan.plain()} {limit} {sum(p.numel() for p in model.parameters())}")
+    with frozen(model, where), progress(f"evaluating {corrupted.name}", len(cells)) as bar:
+        first = next(batches(corrupted.images(*cells[0]), batch_size, 2))
+        is_random(model, first.pixels.to(where), checked_logits(model, first, where))
+        for number, (kind, severity) in enumerate(cells):
+            if number >= len(journal.done):
+                journal.add(_cell(model, corrupted, kind, severity, batch_size, limit, where))
+            outcome = journal.done[number][f"{kind}:{severity}"]
+            bar.advance(1, f"{kind} {severity}: {100 * outcome.mean():.1f} %")
+    columns = journal.done[0].copy()
+    for cell in journal.done[1:]:
+        if not np.array_equal(cell["label"], columns["label"]):
+            raise FeatmaskError(f"{corrupted.name}: expected the same images under every corruption; labels differ")
+        columns |= cell
+    settings = {"limit": limit, **plan.plain(), "table": corrupted.table, "published": True}
+    suite = Suite(corrupted.name, "published", len(columns["index"]), suite_figures(columns, plan), settings)
+    evaluation = Evaluation(suite, columns)
+    if folder is not None:
+        evaluation.save(folder)
+    journal.close()
+    return evaluation
+
+
+def _cell(
+    model: nn.Module,
+    corrupted: CorruptedSet,
+    kind: str,
+    severity: int,
+    batch_size: int,
+    limit: int | None,
+    device: torch.device,
+) -> Columns:
+    images = corrupted.images(kind, severity)
+    found = []
+    for batch in batches(images, batch_size, limit):
+        right = checked_logits(model, batch, device).argmax(1).cpu() == batch.labels
+        found.append(batch.columns | {f"{kind}:{severity}": right.long().numpy()})
+    if not found:
+        raise FeatmaskError(f"{corrupted.name}: {kind} at severity {severity} holds no images ({count(images, limit)})")
+    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}

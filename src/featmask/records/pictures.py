@@ -1,0 +1,84 @@
+"""Pictures of a study on disk: a PNG, and beside it a JSON file that says what it shows. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import FeatmaskError
+from ..utils.files import replacing, write_json
+
+#: What is shown, in the order in which a report shows it.
+KINDS = ("attention", "saved", "rankings", "masks")
+FOLDER = "pictures"
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture: ``kind`` is one of ``KINDS``, ``path`` a PNG file."""
+
+    kind: str
+    caption: str
+    path: Path
+
+
+def save(
+    folder: str | Path, name: str, kind: str, draw: Callable[[Path], str], of: Mapping[str, Any] | None = None
+) -> Picture:
+    """Draw a picture into a study's folder; the caption comes second: where it is, the picture is whole.
+
+    Args:
+        folder: the study's.
+        name: of the files.
+        kind: one of ``KINDS``.
+        draw: writes a PNG to the path it is given, and gives the caption.
+        of: what it shows, as JSON values: whoever finds it again sees by :func:`shown` whether it is out of date.
+    """
+    if kind not in KINDS:
+        raise FeatmaskError(f"expected a picture of {', '.join(KINDS)}, got {kind!r}")
+    path = Path(folder) / FOLDER / f"{name}.png"
+    path.with_suffix(".json").unlink(missing_ok=True)
+    with replacing(path) as beside:
+        caption = draw(Path(beside))
+    write_json(path.with_suffix(".json"), {"kind": kind, "caption": caption, "of": dict(of or {})})
+    return Picture(kind, caption, path)
+
+
+def shown(folder: str | Path, name: str) -> dict[str, Any] | None:
+    """What a picture shows, as :func:`save` was told; None where there is none that is whole."""
+    path = Path(folder) / FOLDER / f"{name}.json"
+    if not (path.is_file() and path.with_suffix(".png").is_file()):
+        return None
+    of = _described(path).get("of")
+    return dict(of) if isinstance(of, dict) else {}
+
+
+def discard(folder: str | Path, name: str) -> None:
+    """Remove a picture, if it is there."""
+    path = Path(folder) / FOLDER / f"{name}.json"
+    path.unlink(missing_ok=True)
+    path.with_suffix(".png").unlink(missing_ok=True)
+
+
+def read(folder: str | Path) -> list[Picture]:
+    """The pictures of a study's folder, in the order of ``KINDS``, then by name; one without its PNG is left out."""
+    found = []
+    for path in sorted((Path(folder) / FOLDER).glob("*.json")):
+        raw = _described(path)
+        picture = Picture(str(raw["kind"]), str(raw["caption"]), path.with_suffix(".png"))
+        if picture.kind in KINDS and picture.path.is_file():
+            found.append(picture)
+    return sorted(found, key=lambda picture: KINDS.index(picture.kind))
+
+
+def _described(path: Path) -> dict[str, Any]:
+    try:
+        raw = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise FeatmaskError(f"cannot read the picture's description {path}: {error}") from error
+    if not isinstance(raw, dict) or not {"kind", "caption"} <= set(raw):
+        raise FeatmaskError(f"{path}: expected a picture's kind and caption; remove it to have it drawn again")
+    return raw

@@ -1,0 +1,100 @@
+"""What the bytes of images tell: pixels that cannot be decoded, and files that are the same."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from ...errors import require
+from ...utils.progress import progress
+from .scan import Fault
+from .sets import JUNK, ReidSet
+
+#: Pixels of a side below which an image can show nobody.
+SMALLEST = 8
+_T = TypeVar("_T")
+
+
+def identical(found: ReidSet) -> list[Fault]:
+    """Compare bytes over parts; only files whose sizes agree are read."""
+    parts = found.parts
+    sizes: dict[int, list[tuple[str, int]]] = {}
+    for name, part in parts.items():
+        for row, path in enumerate(part.paths):
+            try:
+                sizes.setdefault(path.stat().st_size, []).append((name, row))
+            except OSError:
+                continue  # gone since it was listed: reading it will say so
+    alike = [item for size, items in sizes.items() if size and len({part for part, _ in items}) > 1 for item in items]
+    groups: dict[bytes, list[tuple[str, int]]] = {}
+    for item, digest in zip(
+        alike, _parallel("comparing images", _digest, [parts[p].paths[r] for p, r in alike]), strict=True
+    ):
+        if digest is not None:
+            groups.setdefault(digest, []).append(item)
+    faults = []
+    for items in groups.values():
+        rows = {name: [row for part, row in items if part == name] for name in parts}
+        for name, row in items:
+            path = parts[name].paths[row]
+            if name != "train" and rows["train"]:
+                faults.append(Fault("leak", str(path), f"the same bytes as {found.train.paths[rows['train'][0]]}"))
+            elif name == "query":
+                # scoring drops the query's own person by its own camera, so that such a copy does no harm
+                scored = [i for i in rows["gallery"] if not _dropped(found, row, i)]
+                if scored:
+                    faults.append(Fault("copy", str(path), f"the same bytes as {found.gallery.paths[scored[0]]}"))
+    return faults
+
+
+def _dropped(found: ReidSet, query: int, row: int) -> bool:
+    person = found.gallery.pids[row]
+    same = person == found.query.pids[query] and found.gallery.cams[row] == found.query.cams[query]
+    return bool(person == JUNK or same)
+
+
+def _digest(path: Path) -> bytes | None:
+    try:
+        return hashlib.blake2b(path.read_bytes(), digest_size=16).digest()
+    except OSError:
+        return None
+
+
+def decoded(found: ReidSet, known: Collection[str]) -> list[Fault]:
+    """Decode every image once; paths in ``known`` have a fault already and are left out.
+
+    Raises:
+        MissingExtraError: Pillow is not installed.
+    """
+    require("PIL.Image", "reid")
+    paths = list(dict.fromkeys(path for part in found.parts.values() for path in part.paths))
+    paths = [path for path in paths if str(path) not in known]
+    return [fault for fault in _parallel("decoding images", _decode, paths) if fault is not None]
+
+
+def _decode(path: Path) -> Fault | None:
+    image = require("PIL.Image", "reid")
+    try:
+        with image.open(path) as handle:
+            handle.verify()
+        with image.open(path) as handle:  # verify leaves the image unusable, and does not see a missing end
+            handle.load()
+            width, height = handle.size
+    except Exception as error:  # damaged files make Pillow's decoders raise nearly anything
+        return Fault("unreadable", str(path), f"{type(error).__name__}: {error}")
+    if min(width, height) < SMALLEST:
+        return Fault("small", str(path), f"{width} x {height} pixels; expected {SMALLEST} or more a side")
+    return None
+
+
+def _parallel(title: str, function: Callable[[Path], _T], paths: Sequence[Path]) -> list[_T]:
+    with progress(title, len(paths)) as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        results = []
+        for result in pool.map(function, paths):
+            results.append(result)
+            bar.advance()
+        return results

@@ -1,0 +1,156 @@
+"""Layouts that name their images in a file: MSMT17's lists, and a CSV of one's own."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...errors import FeatmaskError
+from .scan import PARTS, Draft
+from .sets import JUNK
+
+#: Folders of the training and the test images, by MSMT17's version.
+MSMT17_FOLDERS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
+NEEDED = ("path", "pid", "split")
+NO_CAMERAS = (
+    "no camera ids: gallery images by the query's own camera cannot be dropped, so that the scores are another and "
+    "mostly an easier task than the published rule"
+)
+_WHOLE = re.compile(r"\d+")
+
+
+def is_msmt17(root: Path) -> bool:
+    """Whether a folder holds MSMT17's lists and the two folders of either version."""
+    lists = all((root / f"list_{name}.txt").is_file() for name in PARTS)
+    return lists and _msmt17_folders(root) is not None
+
+
+def _msmt17_folders(root: Path) -> tuple[str, str] | None:
+    for folders in MSMT17_FOLDERS.values():
+        if all((root / name).is_dir() for name in folders):
+            return folders
+    return None
+
+
+def read_msmt17(root: Path) -> Draft:
+    """Read MSMT17 V1 or V2 by its lists, of lines ``relative/path.jpg person``.
+
+    The training part is ``list_train.txt`` and ``list_val.txt`` together: 32,621 images, the published size. (torchreid
+    quotes that size, but leaves the val list out unless asked; a comparison with it must say which.) The camera is the
+    third ``_`` field of the file's name. Test persons count from 0 again: equal numbers in training and test are
+    different people.
+
+    Source: Wei et al., Person Transfer GAN to Bridge Domain Gap for Person Re-Identification, CVPR 2018.
+    """
+    folders = _msmt17_folders(root)
+    if folders is None:
+        raise FeatmaskError(f"{root}: expected the folders train and test, or mask_train_v2 and mask_test_v2")
+    draft = Draft("msmt17", root)
+    train, test = folders
+    for part, name, folder in (
+        ("train", "train", train),
+        ("train", "val", train),
+        ("query", "query", test),
+        ("gallery", "gallery", test),
+    ):
+        listing = root / f"list_{name}.txt"
+        if listing.is_file():
+            _add_list(draft, part, listing, root / folder)
+        else:
+            draft.notes.append(f"no {listing.name}: the part {part} lacks its images")
+    draft.doubles()
+    return draft
+
+
+def _add_list(draft: Draft, part: str, listing: Path, folder: Path) -> None:
+    for number, line in enumerate(listing.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
+        if not line.strip():
+            continue
+        name, _, person = line.strip().rpartition(" ")
+        fields = name.rpartition("/")[2].split("_")
+        if not name or _WHOLE.fullmatch(person) is None:
+            draft.fault("line", listing, f"line {number}: expected 'path person', got {line.strip()[:80]!r}")
+        elif len(fields) < 3 or _WHOLE.fullmatch(fields[2]) is None:
+            draft.fault("name", folder / name, "expected the camera as third field, such as 0000_000_01_*.jpg")
+        elif draft.image(folder / name) is not None:
+            draft.rows[part].add(folder / name, int(person), int(fields[2]))
+
+
+def tables(root: Path) -> list[Path]:
+    """CSV files of images at ``root``: itself, or those in the folder, whose header has path, pid and split."""
+    if root.is_file():
+        return [root] if root.suffix.lower() == ".csv" else []
+    return [path for path in sorted(root.glob("*.csv")) if set(NEEDED) <= set(_header(path))]
+
+
+def _header(path: Path) -> list[str]:
+    try:
+        with open(path, newline="", encoding="utf-8-sig", errors="replace") as handle:
+            return [name.strip() for name in next(csv.reader(handle), [])]
+    except (OSError, csv.Error):
+        return []
+
+
+def read_table(path: Path) -> Draft:
+    """Read a CSV with the columns ``path,pid,camid,split``; split is train, query or gallery.
+
+    Paths are relative to the CSV. A person is any text, and gets a number from 1 on in the sorted order of all texts
+    ('7' and '07' are two people); -1 stays junk. Cameras that are not all whole numbers are numbered the same way.
+    Without the column camid the cameras are 0 for queries and training, 1 for the gallery, so that nothing is dropped;
+    ``has_cameras`` is False and a note says what that does to the scores.
+
+    Raises:
+        FeatmaskError: columns are missing.
+    """
+    header = _header(path)
+    lacking = [name for name in NEEDED if name not in header]
+    if lacking:
+        raise FeatmaskError(f"{path}: expected the columns path, pid, camid (may be left out), split; got {header}")
+    draft = Draft("csv", path, has_cameras="camid" in header)
+    if not draft.has_cameras:
+        draft.notes.append(NO_CAMERAS)
+    rows: list[tuple[str, Path, str, str]] = []
+    try:
+        _add_rows(draft, rows, header)
+    except csv.Error as error:
+        raise FeatmaskError(f"{path} is no CSV that can be read: {error}") from error
+    pids = _numbered([pid for _, _, pid, _ in rows])
+    cams = _numbered([cam for _, _, _, cam in rows], keep=True)
+    for part, image, pid, cam in rows:
+        draft.rows[part].add(image, pids[pid], cams[cam])
+    draft.doubles()
+    return draft
+
+
+def _add_rows(draft: Draft, rows: list[tuple[str, Path, str, str]], header: Sequence[str]) -> None:
+    with open(draft.root, newline="", encoding="utf-8-sig", errors="replace") as handle:
+        reader = csv.reader(handle)
+        next(reader)
+        for values in reader:
+            if any(value.strip() for value in values):
+                row = dict(zip(header, (value.strip() for value in values), strict=False))
+                _add_row(draft, rows, row, reader.line_num)
+
+
+def _add_row(draft: Draft, rows: list[tuple[str, Path, str, str]], row: dict[str, str], number: int) -> None:
+    wanted = NEEDED + (("camid",) if draft.has_cameras else ())
+    lacking = [name for name in wanted if not row.get(name)]
+    if lacking:
+        draft.fault("line", draft.root, f"line {number}: nothing in the column(s) {', '.join(lacking)}")
+    elif row["split"] not in PARTS:
+        draft.fault("line", draft.root, f"line {number}: expected split train, query or gallery, got {row['split']!r}")
+    else:
+        image = draft.root.parent / row["path"]
+        camera = row["camid"] if draft.has_cameras else str(int(row["split"] == "gallery"))
+        if draft.image(image) is not None:
+            rows.append((row["split"], image, row["pid"], camera))
+
+
+def _numbered(texts: Sequence[str], keep: bool = False) -> dict[str, int]:
+    """Text -> number. ``keep``: whole numbers stay what they are, if all are."""
+    distinct = sorted(set(texts) - {str(JUNK)})
+    if keep and all(_WHOLE.fullmatch(text) for text in distinct):
+        return {text: int(text) for text in [*distinct, str(JUNK)]}
+    return {str(JUNK): JUNK, **{text: number for number, text in enumerate(distinct, 1)}}

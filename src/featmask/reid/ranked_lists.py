@@ -1,0 +1,168 @@
+"""What a model finds for chosen queries, as a picture: the ranked list as it is, and after attacks on the query."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from ..drawing.ranked_lists import RankedList, Shown, save_rankings
+from ..errors import FeatmaskError, listed
+from ..evaluation import frozen
+from ..records.metric import attack_title
+from ..retrieval import Ranking, rank
+from .attacks import MetricAttack, MisRanking
+from .data import Side
+from .evaluation import Described
+from .evaluation.attacked import adversarial, guides_of
+from .evaluation.retrieval import JUNK, features_of, rank_scores
+from .searches import Searches
+
+#: How strongly a change of pixels is drawn.
+MAGNIFIED = 20
+
+
+def ranked_lists(
+    searches: Searches,
+    queries: Sequence[str],
+    attacks: Sequence[MetricAttack | MisRanking],
+    *,
+    top: int = 10,
+    title: str = "",
+) -> tuple[list[RankedList], list[dict[str, Any]]]:
+    """A list for each query, and another after each attack on it; the gallery stays clean.
+
+    Args:
+        searches: a model and a data set.
+        queries: files of the query part, or their names.
+        attacks: on the query.
+        top: answers to show.
+        title: before each list's own, to tell models apart.
+
+    Returns:
+        The lists as ``save_rankings`` draws them, and the same as JSON values.
+
+    Raises:
+        FeatmaskError: a file that is no query of this data set.
+    """
+    rows = np.array([find_query(searches.splits.query, name) for name in queries], dtype=np.int64)
+    query, gallery = searches.described()
+    chosen = query.take(rows)
+    clean = chosen.pixels(range(len(rows)))
+    asked = [("", chosen, clean)]
+    with frozen(searches.descriptor, searches.where):
+        for attack in attacks:
+            x, features = clean.to(searches.where), chosen.features.to(searches.where)
+            guides = guides_of(attack, chosen, gallery, searches.recipe.evaluate.guides)
+            moved = adversarial(searches.descriptor, attack, x, guides, features, torch.Generator().manual_seed(0))
+            changed = chosen.moved(np.arange(len(rows)), features_of(searches.descriptor, moved).float().cpu())
+            kind, _, size = attack.name.partition("@")
+            asked.append((f"after {attack_title(kind)} at {size}", changed, moved.cpu()))
+    lists: list[list[RankedList]] = [[] for _ in rows]
+    told: list[list[dict[str, Any]]] = [[] for _ in rows]
+    for how, side, pixels in asked:
+        found = rank(
+            side.features, side.pids, side.cams, gallery.features, gallery.pids, gallery.cams, top=top, junk_id=JUNK
+        )
+        for place, row in enumerate(rows.tolist()):
+            name = ", ".join(part for part in (title, query.side.paths[row].name, how or "clean") if part)
+            change = pixels[place] - clean[place] if how else None
+            lists[place].append(_drawn(name, side, gallery, found, place, pixels[place], change))
+            told[place].append(_told(how or "clean", side, gallery, found, place))
+    return [one for group in lists for one in group], [one for group in told for one in group]
+
+
+def save_lists(searches: Searches, lists: Sequence[RankedList], path: str | Path) -> None:
+    """Draw the lists, with what must be said of the pictures below them."""
+    note = "Gallery images of the query's person by the query's camera, and junk, are left out."
+    save_rankings(
+        lists, path, note=" ".join([note, *(f"{text[:1].upper()}{text[1:]}." for text in searches.splits.notes)])
+    )
+
+
+def typical_query(searches: Searches) -> str:
+    """The query that is found neither well nor badly: its average precision is the median."""
+    query, gallery = searches.described()
+    precision = rank_scores(query, gallery, searches.recipe.evaluate.average_precision).average_precision
+    order = np.argsort(precision, kind="stable")  # NaN, queries without a match, come last
+    return str(query.paths[order[(np.isfinite(precision).sum() - 1) // 2]])
+
+
+def find_query(side: Side, name: str) -> int:
+    """The row of a query by its path, its file's name or that without the ending.
+
+    Raises:
+        FeatmaskError: none or several; the nearest names are given.
+    """
+    place = Path(name).expanduser().resolve()
+    whole = [row for row, path in enumerate(side.paths) if path.resolve() == place]
+    rows = whole or [row for row, path in enumerate(side.paths) if name in (path.name, path.stem)]
+    if len(rows) == 1:
+        return rows[0]
+    if rows:
+        raise FeatmaskError(
+            f"{len(rows)} queries are named {name}; give one's path:{listed([str(side.paths[r]) for r in rows])}"
+        )
+    some = listed([path.name for path in side.paths[:5]])
+    raise FeatmaskError(f"no query {name!r}; expected one of the query part's {len(side)} files, such as{some}")
+
+
+def _drawn(
+    title: str,
+    side: Described,
+    gallery: Described,
+    found: Ranking,
+    place: int,
+    pixels: torch.Tensor,
+    change: torch.Tensor | None,
+) -> RankedList:
+    camera = "" if side.cams is None else f", camera {side.cams[place]}"
+    return RankedList(
+        title,
+        Shown(_levels(pixels), f"id {side.pids[place]}{camera}", None),
+        tuple(
+            Shown(
+                gallery.side.photos.uint8(int(gallery.rows[index])).permute(1, 2, 0).numpy(),
+                _caption(gallery, int(index), float(found.distances[place, column])),
+                bool(found.right[place, column]),
+            )
+            for column, index in enumerate(found.indices[place])
+            if index >= 0
+        ),
+        None if change is None else _levels(0.5 + MAGNIFIED * change),
+        f"change x {MAGNIFIED}",
+    )
+
+
+def _caption(gallery: Described, index: int, distance: float) -> str:
+    person = "a distractor" if gallery.pids[index] == 0 else f"id {gallery.pids[index]}"
+    camera = "" if gallery.cams is None else f", camera {gallery.cams[index]}"
+    return f"{person}{camera}\n{distance:.3f}"
+
+
+def _levels(pixels: torch.Tensor) -> npt.NDArray[np.uint8]:
+    shown: npt.NDArray[np.uint8] = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    return shown
+
+
+def _told(how: str, side: Described, gallery: Described, found: Ranking, place: int) -> dict[str, Any]:
+    paths = gallery.paths
+    return {
+        "query": str(side.paths[place]),
+        "pid": int(side.pids[place]),
+        "how": how,
+        "found": [
+            {
+                "path": str(paths[index]),
+                "pid": int(gallery.pids[index]),
+                "distance": float(found.distances[place, column]),
+                "right": bool(found.right[place, column]),
+            }
+            for column, index in enumerate(found.indices[place])
+            if index >= 0
+        ],
+    }

@@ -1,0 +1,1 @@
+"""Pages over several studies, and pages made again from files alone."""

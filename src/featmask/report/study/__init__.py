@@ -1,0 +1,1 @@
+"""The pages of one comparison: HTML, Markdown, CSV, LaTeX."""

@@ -1,0 +1,161 @@
+"""Pictures of what attacks leave standing: against their size, and attack by attack at one size."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import partial
+from itertools import pairwise
+from typing import Any
+
+from ...drawing.svg import INK, PANEL, look, plain
+from ...records.metric import Metric, attack_title
+from ...records.names import ATTACKS, NORMS, WORST
+from .choice import main_budget
+from .lines import Axis, Group, Panel, along, band_text, line_panels
+from .retrieval import suite_place
+from .tables import Study
+
+#: Place on the axis and the figure there, from 0 up.
+Sizes = list[tuple[float, Metric]]
+_UNITS = {
+    "linf": (255.0, "eps (L∞), in 1/255 of the pixel range", "eps, 1/255"),
+    "l2": (1.0, "eps (L2), pixels in [0, 1]", "eps"),
+    "l1": (1.0, "eps (L1), pixels in [0, 1]", "eps"),
+}
+
+
+def attack_groups(study: Study) -> list[Group]:
+    """What there is to draw, a group a suite of attacks."""
+    found = []
+    sized = [metric for metric in study.metrics if metric.eps is not None]
+    # the usual norm first, whatever was measured first
+    order = list(_UNITS)
+    plainly = sorted((m for m in sized if not m.retrieval), key=lambda m: (order.index(m.norm), m.suite != m.norm))
+    for suite in dict.fromkeys(metric.suite for metric in plainly):
+        sizes = _sizes([metric for metric in sized if metric.suite == suite], study, "clean")
+        if sizes:
+            found.append(_group(study, _title(suite, sizes), sizes, f"eps-{suite}"))
+    ranked = dict.fromkeys(metric.suite for metric in sized if metric.attacked)
+    return found + [g for suite in sorted(ranked, key=suite_place) if (g := _ranking_group(study, suite)) is not None]
+
+
+def _title(suite: str, sizes: Sizes) -> str:
+    norm = sizes[-1][1].norm
+    return f"Under attack: {WORST.get(suite, {**NORMS, 'linf': 'L∞'}[norm])}"
+
+
+def _group(study: Study, title: str, sizes: Sizes, prefix: str) -> Group:
+    """Against the size: every method, the differences to the baseline, and each method beside it."""
+    metric = sizes[-1][1]
+    lines = along(study, sizes)
+    kind = "Worst-case" if metric.kind.startswith("worst") else attack_title(metric.kind)
+    figure = "accuracy" if metric.figure == "accuracy" else metric.figure_title
+    _, label, short = _UNITS[metric.norm]
+    text = f"{kind} {figure} against the size of the perturbation"
+    panels, small = line_panels(
+        study, lines, Axis(f"{metric.figure_title}, %", label, text, whole=True, short=short), prefix
+    )
+    text += "; 0 is the same images, not attacked."
+    if study.challengers:
+        panels.append(Panel(f"diff-{prefix}", partial(_difference, study, sizes)))
+        text += f" Beside it the difference to {study.baseline}"
+        text += ", with the 95 % interval over common seeds." if study.most_seeds > 1 else "."
+    return Group(title, text + band_text(study, lines), panels, small)
+
+
+def _ranking_group(study: Study, suite: str) -> Group | None:
+    """Of a suite of attacks on retrieval: mAP by attack at the main size, and against the size where there are more."""
+    own = [m for m in study.metrics if m.suite == suite and m.attacked and m.figure == "mAP"]
+    main = main_budget(own, suite)
+    if main is None:
+        return None
+    shown = by_attack([m for m in own if m.eps == main or m.kind == "clean"])
+    budget = next(m.budget for m in own if m.eps == main)
+    side = own[0].side
+    bars = ", the bar the 95 % interval over seeds" if study.most_seeds > 1 else ""
+    text = f"mAP after each attack at {budget}: each mark is a method's mean{bars}."
+    panels = [Panel(f"by-{side or suite}", partial(_attack_rows, study, shown))]
+    title = {"query": "Queries under attack", "gallery": "Gallery under attack"}.get(side, suite)
+    sizes = _sizes([m for m in own if m.eps is not None], study, "clean.mAP")
+    if len({metric.eps for _, metric in sizes if metric.eps}) < 2:
+        return Group(title, text, panels)
+    curve = _group(study, title, sizes, f"eps-{side or suite}")
+    return Group(title, f"{text} {curve.caption}", panels + curve.panels, curve.small)
+
+
+def by_attack(metrics: Sequence[Metric]) -> list[Metric]:
+    """In the order in which attacks are shown: not attacked, each attack, the worst case."""
+    order = list(ATTACKS)
+    return sorted(metrics, key=lambda m: order.index(m.kind) if m.kind in order else len(order) - 1.5)
+
+
+def _sizes(metrics: Sequence[Metric], study: Study, clean: str) -> Sizes:
+    """Of one suite: the worst case where there is one, else the first attack; at 0 the same images."""
+    ordered = sorted(metrics, key=lambda metric: not metric.kind.startswith("worst"))
+    if not ordered:
+        return []
+    first = ordered[0]
+    factor = _UNITS[first.norm][0]
+    found = sorted(
+        (factor * float(metric.eps), metric) for metric in ordered if metric.kind == first.kind and metric.eps
+    )
+    start = Metric(first.suite, clean)
+    return ([(0.0, start)] if found and start in study.metrics else []) + found
+
+
+def _difference(study: Study, sizes: Sizes, make: Any) -> tuple[Any, str]:
+    figure = make(figsize=(PANEL, 3.0))
+    ax = figure.subplots()
+    ax.axhline(0, color=INK, lw=1)
+    last, many = sizes[-1][0], len(study.methods)
+    gap = min((b[0] - a[0] for a, b in pairwise(sizes)), default=last)
+    step = min(last * 0.012, 0.8 * gap / many)  # side by side, or bars would hide each other
+    for place, method in enumerate(study.methods):
+        colour, marker = look(place)
+        for size, metric in sizes:
+            cell = study.cells.get((method, metric))
+            if cell is None or cell.paired is None:
+                continue
+            mean, low, high = (100 * v for v in cell.paired.interval)
+            x = size + step * (place - many / 2)
+            if not math.isnan(low):
+                ax.plot([x, x], [low, high], color=colour, lw=1.6, alpha=0.6)
+            ax.plot([x], [mean], marker, color=colour, ms=5.5, mew=0)
+    reach = max(2.0, *map(abs, ax.get_ylim()))
+    ax.set_ylim(-reach, reach)
+    ax.set_xlabel(_UNITS[sizes[-1][1].norm][1], fontsize=9)
+    ax.set_title(f"Difference to {plain(study.baseline)}, points", fontsize=10.5, loc="left", fontweight="bold")
+    ax.grid(axis="y", color=INK, alpha=0.12, lw=0.6)
+    name = sizes[-1][1].figure_title
+    name = "accuracy" if name == "Accuracy" else name
+    return figure, f"Difference to {study.baseline} in {name} at each size of the perturbation"
+
+
+def _attack_rows(study: Study, metrics: list[Metric], make: Any) -> tuple[Any, str]:
+    """A row an attack, in it the methods below each other."""
+    many = len(study.methods)
+    figure = make(figsize=(PANEL, len(metrics) * (0.22 + 0.1 * min(many, 8)) + 0.9))
+    ax = figure.subplots()
+    for row, metric in enumerate(metrics):
+        for place, method in enumerate(study.methods):
+            cell = study.cells.get((method, metric))
+            if cell is None:
+                continue
+            colour, marker = look(place)
+            y = row + 0.7 * ((place + 0.5) / many - 0.5)
+            mean, low, high = (100 * v for v in cell.interval)
+            if not math.isnan(low):
+                ax.plot([low, high], [y, y], color=colour, lw=1.6, alpha=0.5)
+            ax.plot([mean], [y], marker, color=colour, ms=5, mew=0)
+    for row in range(1, len(metrics)):
+        ax.axhline(row - 0.5, color=INK, lw=0.6, alpha=0.12)
+    ax.set_yticks(range(len(metrics)), [plain(attack_title(metric.kind)) for metric in metrics])
+    ax.set_ylim(len(metrics) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x", color=INK, alpha=0.12, lw=0.6)
+    ax.set_xlim(-2, 102)
+    ax.set_xlabel("%, higher is better", fontsize=9)
+    budget = next((metric.budget for metric in metrics if metric.budget), "")
+    ax.set_title(f"mAP by attack, {budget}", fontsize=10.5, loc="left", fontweight="bold")
+    return figure, f"mAP after each attack at {budget}, a mark a method; the figures are in the tables"

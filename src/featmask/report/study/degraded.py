@@ -1,0 +1,145 @@
+"""What is left where images are corrupted or partly hidden: by severity, by the size of a square, by kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import fmean
+
+from ...records.metric import Metric, attack_title, corruption_title, show, signed
+from ...records.names import CORRUPTIONS
+from .attacked import by_attack
+from .lines import FEW, Axis, Group, along, band_text, line_panels
+from .rows import sign_of
+from .tables import Cell, Study
+
+
+@dataclass(frozen=True)
+class KindCell:
+    """One corruption and method: the mean over severities; ``sign`` only where better or worse is claimed."""
+
+    text: str
+    difference: str = ""
+    sign: str = ""
+    outcome: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class KindTable:
+    """One suite of corruptions.
+
+    Attributes:
+        title: of the table.
+        n: images.
+        severities: over which the figures are means.
+        groups: group of corruptions, and in it a row a corruption, a cell a method.
+    """
+
+    title: str
+    n: int
+    severities: str
+    groups: list[tuple[str, list[tuple[str, list[KindCell]]]]]
+
+
+def degraded_groups(study: Study) -> list[Group]:
+    """Pictures by severity and by the size of a square."""
+    return [group for suite in corrupted_suites(study) if (group := _by_severity(study, suite))] + _squares(study)
+
+
+def corrupted_suites(study: Study) -> list[str]:
+    """Names of suites that have figures by severity."""
+    return list(dict.fromkeys(metric.suite for metric in study.metrics if metric.severity))
+
+
+def _by_severity(study: Study, suite: str) -> Group | None:
+    levels: dict[str, list[Metric]] = {}
+    for metric in study.metrics:
+        if metric.suite == suite and metric.severity:
+            levels.setdefault(metric.severity, []).append(metric)
+    if len(levels) < 2:
+        return None
+    clean = along(study, [(0.0, Metric(suite, "clean"))])
+    lines = {}
+    for method in study.methods:
+        points = clean.get(method, []) + [
+            (float(level), values)
+            for level in sorted(levels, key=int)
+            if (values := _mean(study, method, levels[level]))
+        ]
+        if points:
+            lines[method] = points
+    axis = Axis("Accuracy, %", "severity", "Accuracy over all corruptions, by severity")
+    panels, small = line_panels(study, lines, axis, f"severity-{suite}")
+    text = "Accuracy, the mean over all corruptions, by severity; 0 is the same images, not corrupted."
+    title = "Corrupted images" + ("" if suite == "corruptions" else f": {suite}")
+    return Group(title, text + band_text(study, lines), panels, small)
+
+
+def _mean(study: Study, method: str, metrics: list[Metric]) -> dict[int, float]:
+    """Seed -> mean over kinds, of seeds that were measured on all of them."""
+    cells = [study.cells.get((method, metric)) for metric in metrics]
+    values = [cell.values for cell in cells if cell is not None]
+    if len(values) < len(metrics):
+        return {}
+    common = [seed for seed in values[0] if all(seed in own for own in values)]
+    return {seed: fmean(own[seed] for own in values) for seed in common}
+
+
+def _squares(study: Study) -> list[Group]:
+    sized = [metric for metric in study.metrics if metric.square is not None]
+    kinds = by_attack([m for m in sized if m.kind != "worst"]) or sized
+    panels, small, lines = [], [], {}
+    for suite, kind in dict.fromkeys((metric.suite, metric.kind) for metric in kinds):
+        own = sorted((m for m in sized if (m.suite, m.kind) == (suite, kind)), key=lambda m: m.square or 0)
+        points = [(0.0, Metric(suite, "clean")), *((float(100 * (m.square or 0)), m) for m in own)]
+        lines = along(study, points)
+        title = attack_title(kind)
+        label = "side of the square, % of the image's shorter side"
+        axis = Axis(f"{title}, %", label, f"Accuracy, {title}", whole=True, short="side, %")
+        first, more = line_panels(study, lines, axis, f"square-{suite}-{kind}")
+        panels += first
+        small += [] if kind != "occlusion" else more
+    if not panels:
+        return []
+    text = "Accuracy against the side of a square that is hidden, at random or where it hurts most, or replaced."
+    return [
+        Group("Hidden squares", text + (band_text(study, lines) if small or len(lines) <= FEW else ""), panels, small)
+    ]
+
+
+def kind_tables(study: Study) -> list[KindTable]:
+    """A table a suite: corruptions down, methods across."""
+    return [_table(study, suite) for suite in corrupted_suites(study)]
+
+
+def _table(study: Study, suite: str) -> KindTable:
+    leveled = [metric for metric in study.metrics if metric.suite == suite and metric.severity]
+    kinds = [k for k in dict.fromkeys(m.name.partition(":")[0] for m in leveled) if Metric(suite, k) in study.metrics]
+    groups = []
+    known = {kind for members in CORRUPTIONS.values() for kind in members}
+    titled = {**CORRUPTIONS, "Others": tuple(kind for kind in kinds if kind not in known)}
+    for title, members in titled.items():
+        rows = [(corruption_title(kind), _row(study, Metric(suite, kind))) for kind in members if kind in kinds]
+        if rows:
+            groups.append((title, rows))
+    total = Metric(suite, "corrupted")
+    if total in study.metrics:
+        groups.append(("All", [("Mean", _row(study, total))]))
+    levels = sorted({int(metric.severity) for metric in leveled})
+    n = next(run.suites[suite].n for run in study.runs if suite in run.suites)
+    title = "Every kind of corruption" + ("" if suite == "corruptions" else f": {suite}")
+    return KindTable(title, n, ", ".join(map(str, levels)), groups)
+
+
+def _row(study: Study, metric: Metric) -> list[KindCell]:
+    return [_cell(metric, study.cells.get((method, metric))) for method in study.methods]
+
+
+def _cell(metric: Metric, cell: Cell | None) -> KindCell:
+    if cell is None:
+        return KindCell("–")
+    text = show(metric, cell.interval.mean)
+    if cell.paired is None or cell.verdict is None:
+        return KindCell(text, best=cell.best)
+    sign = f" {sign_of(cell)}" if cell.claimed else ""
+    return KindCell(text, signed(metric, cell.paired.interval.mean), sign, cell.verdict.outcome, cell.best)

@@ -1,0 +1,192 @@
+"""What a reader must know beside the figures: how sure they are, what was run, on what."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ...records.metric import Metric
+from ...records.runs import Suite
+from ...stats import ENOUGH_SEEDS, SHOWN, smallest_p
+from . import retrieval
+from .tables import Study
+
+#: An attack suite without one of these in a figure's name is no strong evaluation.
+STRONG = ("autoattack", "apgd", "square")
+
+
+def caution(study: Study) -> str:
+    """What so few seeds do not allow to conclude; empty where there are enough."""
+    n = study.most_seeds
+    if n >= ENOUGH_SEEDS:
+        return ""
+    seeds = "One training seed" if n == 1 else f"{n} training seeds"
+    if not study.challengers:
+        return f"{seeds}: another could give other figures."
+    return (
+        f"{seeds}: differences here describe these runs and are not evidence about the methods. Another seed could "
+        f"turn them around. A claim needs {ENOUGH_SEEDS} seeds or more."
+    )
+
+
+def statements(study: Study) -> list[str]:
+    """How the figures are to be read."""
+    found = [
+        "Two kinds of chance are kept apart. Intervals over seeds speak of other training seeds on this test set; the "
+        "ranges beside single runs (Wilson, 95 %) speak of other test samples for that one model."
+    ]
+    if study.challengers:
+        found += _comparing(study)
+    if study.compared > 1:
+        found.append(
+            f"The first table tests {study.compared} differences. If there were none at all, about "
+            f"{study.compared / 20:.1f} of them would still be called better or worse. † marks those that do not stay "
+            "below 5 % after correction over a whole table (Benjamini and Hochberg)."
+        )
+    classified = [metric for metric in study.metrics if not metric.retrieval]
+    if any(metric.kind == "worst" and metric.budget for metric in classified):
+        found.append(
+            "Worst case: an image counts as right only if it is right before and after every attack of that size."
+        )
+    if "upper bound" not in " ".join(warnings(study)) and weak(classified):
+        found.append(
+            "FGSM and PGD alone give an upper bound on robust accuracy: stronger attacks may find more. Such figures "
+            "are not to be set beside AutoAttack figures."
+        )
+    found += retrieval.statements(study)
+    if len(study.challengers) > 0 and any(study.info(method, "dropped_fraction") for method in study.methods):
+        found.append(
+            "At the same nominal p methods drop different shares of the activations; the share shown is measured."
+        )
+    return found
+
+
+def weak(metrics: Sequence[Metric]) -> bool:
+    """Whether classifiers were attacked, and by nothing stronger than FGSM and PGD."""
+    attacked = [metric.name.lower() for metric in metrics if metric.eps is not None and not metric.retrieval]
+    return bool(attacked) and not any(name.startswith(STRONG) for name in attacked)
+
+
+def _comparing(study: Study) -> list[str]:
+    """How differences are to be read, and what marks beside them mean."""
+    n = study.pairs
+    found = [
+        f"A verdict needs {ENOUGH_SEEDS} seeds and a 95 % interval of the paired difference that leaves out zero, "
+        f"and, of shares, a difference of {SHOWN} points or more."
+    ]
+    if n > 1:
+        found[0] += f" The sign-flip test, which assumes least, cannot go below p = {smallest_p(n):.2g} with {n} seeds."
+    if n < ENOUGH_SEEDS:
+        return [*found, f"☆ marks means that cannot be told from the best: with fewer than {ENOUGH_SEEDS} seeds, all."]
+    return [
+        *found,
+        "☆ marks means that cannot be told from the best, by the same rule. The more methods there are, the more of "
+        "them lose it by chance: of seven equal ones, at least one does in four figures of ten.",
+        "Effect: the mean difference in standard deviations of the paired differences, corrected for few seeds "
+        "(Hedges). It says how steady a difference is over seeds, not how large.",
+        "Could show: the smallest true difference that so many seeds find in four studies of five (paired t test at "
+        "5 %), if differences scatter as they did here. A smaller one may be there and was not seen.",
+    ]
+
+
+def warnings(study: Study) -> list[str]:
+    """What the suites warn of (those of rankings above the figures: ``notices``), what is uneven; each once."""
+    every = [suite for run in study.runs for suite in run.suites.values() if not retrieval.is_retrieval(suite)]
+    found = {f"{suite.name}: {text}": None for suite in every for text in suite.warnings}
+    found |= dict.fromkeys(retrieval.uneven(study))
+    counts = {method: len(study.runs_of(method)) for method in study.methods}
+    if len(set(counts.values())) > 1:
+        found["Methods have different numbers of runs: " + ", ".join(f"{m} {c}" for m, c in counts.items())] = None
+    if any(run.recipe != study.runs[0].recipe for run in study.runs):
+        found["The runs come from different recipes; the first one's is shown"] = None
+    for suite in suites(study):
+        sizes = {run.suites[suite.name].n for run in study.runs if suite.name in run.suites}
+        if len(sizes) > 1:
+            found[f"{suite.name}: runs were measured on different numbers of samples: {sorted(sizes)}"] = None
+    left = {
+        f"{suite.name}: {name} of {run.method}"
+        for run in study.runs
+        for suite in run.suites.values()
+        for name, value in suite.metrics.items()
+        if not math.isfinite(value)
+    }
+    if left:
+        found["Figures that are not finite were left out: " + ", ".join(sorted(left))] = None
+    return list(found)
+
+
+def suites(study: Study) -> list[Suite]:
+    """The first of each name."""
+    found: dict[str, Suite] = {}
+    for run in study.runs:
+        for suite in run.suites.values():
+            found.setdefault(suite.name, suite)
+    return sorted(found.values(), key=lambda suite: retrieval.suite_place(suite.name))
+
+
+def suite_text(suite: Suite) -> str:
+    """On what a suite was measured, and with which attacks."""
+    ranked = retrieval.is_retrieval(suite)
+    text = retrieval.size_text(suite) if ranked else f"{suite.n} {suite.split} samples"
+    attacks = suite.settings.get("attacks")
+    told = {"attacks", "notes", "key", "quantised", *(("rules", "queries", "no_match", "gallery") if ranked else ())}
+    rest = {key: value for key, value in suite.settings.items() if key not in told and value is not None}
+    if rest:
+        text += "; " + ", ".join(f"{key} {value}" for key, value in rest.items())
+    if isinstance(attacks, list):
+        text += "; " + "; ".join(_attack(attack) for attack in attacks)
+    if ranked and suite.settings.get("rules"):
+        text += f"; scored: {retrieval.rules_text(suite.settings['rules'])}"
+    return "; ".join([text, *retrieval.said(suite)])
+
+
+def _attack(attack: Any) -> str:
+    if not isinstance(attack, Mapping):
+        return str(attack)
+    steps, restarts = attack.get("steps"), attack.get("restarts")
+    # one step is what FGSM is: what a record says about its steps means nothing
+    if attack.get("kind") == "fgsm" or steps is None:
+        return str(attack.get("name", attack))
+    text = f"{attack.get('name')} with {steps} step{'' if steps == 1 else 's'}"
+    return text if restarts is None else f"{text}, {restarts} restart{'' if restarts == 1 else 's'}"
+
+
+def notices(study: Study) -> list[str]:
+    """What stands above the figures: of the data, of how rankings were measured."""
+    return retrieval.notices(suite for run in study.runs for suite in run.suites.values())
+
+
+def environment(study: Study) -> dict[str, str]:
+    """Versions and machine; where runs differ, every value."""
+    found: dict[str, dict[str, None]] = {}
+    for run in study.runs:
+        for key, value in run.environment.items():
+            found.setdefault(str(key), {})[str(value)] = None
+    return {key: " | ".join(values) for key, values in found.items()}
+
+
+def outline(value: Any, depth: int = 0) -> str:
+    """A nested mapping as indented text, the way its recipe looks."""
+    lines = []
+    for key, inner in value.items():
+        start = "  " * depth + f"{key}:"
+        if isinstance(inner, Mapping) and inner:
+            lines += [start, outline(inner, depth + 1)]
+        elif isinstance(inner, str) and "\n" in inner.strip():
+            lines += [f"{start} |", *("  " * (depth + 1) + line for line in inner.strip().splitlines())]
+        else:
+            lines.append(f"{start} {_scalar(inner)}".rstrip())
+    return "\n".join(lines)
+
+
+def _scalar(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{key}: {_scalar(inner)}" for key, inner in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(map(_scalar, value)) + "]"
+    return str(value).strip()

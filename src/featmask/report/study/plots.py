@@ -1,0 +1,96 @@
+"""Pictures of a study, each a panel that is as readable on a phone as on a desk."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ...drawing.svg import INK, dash, drawn, look, sign
+from ...records.metric import Metric
+from .attacked import attack_groups
+from .degraded import degraded_groups
+from .lines import Group, Panel
+from .tables import Study, sampling
+from .trained import row_axes, training_groups
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Panels that belong together, inline SVG; ``small`` ones show a pair of methods each."""
+
+    title: str
+    caption: str
+    panels: list[str]
+    small: list[str]
+
+
+@dataclass(frozen=True)
+class Key:
+    """One method in the legend that every picture of the page shares: number of its colour, sign, whether broken."""
+
+    method: str
+    colour: int
+    sign: str
+    broken: bool
+
+
+def legend(study: Study) -> list[Key]:
+    """A sign a method."""
+    return [Key(method, *sign(place), dash(place) != "-") for place, method in enumerate(study.methods)]
+
+
+def pictures(study: Study) -> list[Pictures]:
+    """Every picture that the runs have data for."""
+    groups = [_every_run(study), *attack_groups(study), *degraded_groups(study), *training_groups(study)]
+    return [render(group) for group in groups if group.panels]
+
+
+def render(group: Group) -> Pictures:
+    """Draw what there is to draw."""
+    panels, small = ([drawn(panel.draw, panel.prefix) for panel in own] for own in (group.panels, group.small))
+    return Pictures(group.title, group.caption, panels, small)
+
+
+def _every_run(study: Study) -> Group:
+    text = "Each mark is a training run"
+    if study.most_seeds > 1:
+        text += ", the upright bar the mean, the band its 95 % interval over seeds"
+    else:
+        text += ", the thin line the range that other test samples would give that one model (Wilson, 95 %)"
+        if any(not metric.counted for metric in study.headline):
+            text += ", where the figure is a counted share"
+    panels = [Panel(f"dots{i}", partial(_dots, study, metric)) for i, metric in enumerate(study.headline)]
+    return Group("Every run", f"{text}.", panels)
+
+
+def _dots(study: Study, metric: Metric, make: Any) -> tuple[Any, str]:
+    figure, ax = row_axes(make, study.methods)
+    for place, method in enumerate(study.methods):
+        cell = study.cells.get((method, metric))
+        if cell is None:
+            continue
+        colour, marker = look(place)
+        mean, low, high = (v * metric.scale for v in cell.interval)
+        if not math.isnan(low):
+            ax.plot([low, high], [place, place], color=colour, lw=6, alpha=0.28, solid_capstyle="butt")
+        values = [v * metric.scale for v in cell.values.values()]
+        ax.plot(values, [place] * len(values), marker, color=colour, ms=5.5, alpha=0.8, mew=0)
+        if len(values) > 1:
+            ax.plot([mean], [place], "|", color=INK, ms=13, mew=1.7)
+        elif study.most_seeds == 1 and (extent := sampling(study.runs_of(method)[0], metric)) is not None:
+            ax.plot([v * metric.scale for v in extent[1:]], [place, place], color=colour, lw=1.1)
+    ax.set_title(metric.title, fontsize=10.5, loc="left", fontweight="bold")
+    arrow = "lower is better" if metric.lower_is_better else "higher is better"
+    ax.set_xlabel(f"{'%, ' if metric.scale != 1 else ''}{arrow}", fontsize=9)
+    ax.margins(x=0.08)
+    # a hair's breadth must not look like a gulf
+    low, high = ax.get_xlim()
+    short = max(0.0, (4.0 if metric.scale != 1 else 0.1) - (high - low))
+    low, high = low - short / 2, high + short / 2
+    if metric.scale != 1:  # an interval over few seeds may leave what a share can be; the axis does not
+        low, high = max(low, -1.0), min(high, 101.0)
+    ax.set_xlim(low, high)
+    ax.locator_params(axis="x", nbins=6)
+    return figure, f"{metric.title}: every run of every method; the figures are in the tables"

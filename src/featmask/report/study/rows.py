@@ -1,0 +1,198 @@
+"""Tables as text, the same for the page and the Markdown file, and the CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ...records.metric import Metric, show, signed, sized, unsigned_zero
+from ...records.runs import Run
+from ...stats import ENOUGH_SEEDS, MOST_SEEDS, Interval, Paired, could_show
+from .tables import Cell, Study, sampling
+
+#: An effect beyond it is not counted further.
+LARGE = 20
+#: A sign beside the words: colour alone tells nobody anything.
+SIGNS = {"better": "▲", "worse": "▼", "no difference shown": "○", "not enough seeds": "·"}
+COLUMNS = [
+    "method", "suite", "metric", "seeds", "mean", "low95", "high95", "difference", "difference_low95",
+    "difference_high95", "bootstrap_low95", "bootstrap_high95", "sign_flip_p", "smallest_p", "t_p", "effect_size",
+    "effect_low95", "effect_high95", "smallest_detectable", "seeds_needed", "adjusted_p", "mcnemar_p", "outcome",
+    "best", "values",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Field:
+    """One cell of the first table: mean ± half interval, below it the difference to the baseline."""
+
+    text: str
+    best: bool = False
+    tied: bool = False
+    difference: str = ""
+    outcome: str = ""
+    fragile: bool = False
+
+    @property
+    def mark(self) -> str:
+        """What stands behind the difference where better or worse is claimed."""
+        claimed = self.outcome in ("better", "worse")
+        return f" {SIGNS[self.outcome]} {self.outcome}{' †' if self.fragile else ''}" if claimed else ""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One method's line."""
+
+    method: str
+    seeds: int
+    fields: list[Field]
+    dropped: str
+    seconds: str
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One method against the baseline on one figure.
+
+    ``effect`` is d_z, corrected for few seeds; ``least`` the smallest difference that so many seeds could have shown.
+    """
+
+    method: str
+    metric: str
+    seeds: int
+    size: str
+    interval: str
+    effect: str
+    least: str
+    sign_flip: str
+    adjusted: str
+    mcnemar: str
+    outcome: str
+    fragile: bool
+
+    @property
+    def said(self) -> str:
+        """The verdict with its sign."""
+        return f"{SIGNS[self.outcome]} {self.outcome}{' †' if self.fragile else ''}"
+
+
+def sign_of(cell: Cell) -> str:
+    """The sign of a cell's verdict, with † where the number of comparisons could explain the claim; else nothing."""
+    return "" if cell.verdict is None else SIGNS[cell.verdict.outcome] + "†" * cell.fragile
+
+
+def rows(study: Study, metrics: Sequence[Metric]) -> list[Row]:
+    """A row a method."""
+    found = []
+    for method in study.methods:
+        dropped, seconds = study.info(method, "dropped_fraction"), study.info(method, "seconds_per_epoch")
+        found.append(
+            Row(
+                method,
+                len(study.runs_of(method)),
+                [cell_field(metric, study.cells.get((method, metric))) for metric in metrics],
+                "–" if dropped is None else f"{100 * dropped:.2f}",
+                "–" if seconds is None else f"{seconds:.1f}",
+            )
+        )
+    return found
+
+
+def cell_field(metric: Metric, cell: Cell | None) -> Field:
+    """A cell for people."""
+    if cell is None:
+        return Field("–")
+    half = _half_width(cell.interval)
+    text = show(metric, cell.interval.mean) + ("" if half is None else f" ± {show(metric, half)}")
+    if cell.paired is None or cell.verdict is None:
+        return Field(text, cell.best, cell.tied)
+    difference = signed(metric, cell.paired.interval.mean)
+    return Field(text, cell.best, cell.tied, difference, cell.verdict.outcome, cell.fragile)
+
+
+def differences(study: Study, metrics: Sequence[Metric]) -> list[Difference]:
+    """A row a method and figure, methods together."""
+    found = []
+    for method in study.challengers:
+        for metric in metrics:
+            cell = study.cells.get((method, metric))
+            if cell is None or cell.paired is None or cell.verdict is None:
+                continue
+            mean, low, high = cell.paired.interval
+            few = cell.paired.n < ENOUGH_SEEDS
+            least = could_show(cell.paired, metric.scale)
+            found.append(
+                Difference(
+                    method,
+                    metric.title,
+                    cell.paired.n,
+                    signed(metric, mean),
+                    "–" if math.isnan(low) else f"{signed(metric, low)} to {signed(metric, high)}",
+                    "–" if few else _effect(cell.paired.effect.size),
+                    "–" if math.isnan(least) else sized(metric, least),
+                    "–" if few else f"{cell.paired.p:.2g}",
+                    "–" if cell.adjusted is None else f"{cell.adjusted:.2g}",
+                    "" if cell.mcnemar is None else f"{cell.mcnemar:.2g}",
+                    cell.verdict.outcome,
+                    cell.fragile,
+                )
+            )
+    return found
+
+
+def single(run: Run, metric: Metric) -> tuple[str, str]:
+    """One run's figure, and the range that other test samples would give it."""
+    suite = run.suites.get(metric.suite)
+    interval = sampling(run, metric)
+    extent = "" if interval is None else f"{show(metric, interval.low)} to {show(metric, interval.high)}"
+    return show(metric, None if suite is None else suite.metrics.get(metric.name)), extent
+
+
+def table_csv(study: Study) -> str:
+    """Every figure in full precision; empty where there is none."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for (method, metric), cell in study.cells.items():
+        compared = [""] * 13 if cell.paired is None else _compared(cell.paired)
+        place = "best" if cell.best else "tied" if cell.tied else ""
+        values = " ".join(f"{seed}:{float(value)!r}" for seed, value in cell.values.items())
+        said = cell.verdict.outcome if cell.verdict else ""
+        closing = [_number(cell.adjusted), _number(cell.mcnemar), said, place, values]
+        mean = map(_number, cell.interval)
+        writer.writerow([method, metric.suite, metric.name, len(cell.values), *mean, *compared, *closing])
+    for method in study.methods:
+        for key in ("dropped_fraction", "seconds_per_epoch"):
+            value = study.info(method, key)
+            if value is not None:
+                line = [method, "training", key, len(study.runs_of(method)), _number(value)]
+                writer.writerow(line + [""] * (len(COLUMNS) - len(line)))
+    return buffer.getvalue()
+
+
+def _compared(paired: Paired) -> list[str]:
+    boot = paired.bootstrap or (math.nan, math.nan)
+    numbers = (*paired.interval, *boot, paired.p, paired.smallest_p, paired.t_p, *paired.effect, paired.smallest)
+    beyond = "" if math.isnan(paired.smallest) else f">{MOST_SEEDS}"
+    return [*map(_number, numbers), beyond if paired.needed is None else str(paired.needed)]
+
+
+def _effect(size: float) -> str:
+    if math.isnan(size):
+        return "–"
+    if abs(size) >= LARGE:  # where hardly anything scatters, the digits mean nothing
+        return f"beyond {math.copysign(LARGE, size):+.0f}"
+    return unsigned_zero(f"{size:+.1f}")
+
+
+def _half_width(interval: Interval) -> float | None:
+    """None for one seed."""
+    return None if math.isnan(interval.low) else (interval.high - interval.low) / 2
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None or math.isnan(value) else repr(float(value))

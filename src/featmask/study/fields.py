@@ -1,0 +1,126 @@
+"""The fields that featmask knows; a recipe's key ``task`` names one. A third field is a folder and a line here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+
+from ..classification import task as classification
+from ..classification.recipe import ClassificationRecipe
+from ..errors import FeatmaskError
+from ..models import Normalized
+from ..recipe import Recipe, mistakes, override, read_keys
+from ..reid import task as reid
+from ..reid.recipe import ReidRecipe
+from .task import AnyTask
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of vision.
+
+    Attributes:
+        title: for people.
+        recipe: the schema of its recipes.
+        open: finds a recipe's data; called with (recipe, measured), see :func:`open_task`.
+        rebuild: the untrained model of a checkpoint, from (recipe, header).
+        options: of the verb ``evaluate``, those that this field alone has.
+        asked: turns suites and those options into changes of the recipe, and into what :meth:`Task.measure` is told.
+        foreign: whether models that featmask did not train can be measured.
+    """
+
+    title: str
+    recipe: type[Recipe]
+    open: Callable[[Any, bool], AnyTask]
+    rebuild: Callable[[Any, Mapping[str, Any]], Normalized]
+    options: tuple[str, ...]
+    asked: Callable[..., tuple[list[str], dict[str, Any]]]
+    foreign: bool
+
+
+FIELDS: dict[str, Field] = {
+    "classification": Field(
+        title="classification",
+        recipe=ClassificationRecipe,
+        open=classification.open_task,
+        rebuild=classification.rebuild,
+        options=("ood", "corrupted", "surrogate"),
+        asked=classification.asked,
+        foreign=True,
+    ),
+    "reid": Field(
+        title="re-identification",
+        recipe=ReidRecipe,
+        open=reid.open_task,
+        rebuild=reid.rebuild,
+        options=("rerank", "ap", "cross"),
+        asked=reid.asked,
+        foreign=False,
+    ),
+}
+
+
+def open_task(recipe: Recipe, *, measured: bool = True) -> AnyTask:
+    """Find the recipe's data.
+
+    Args:
+        recipe: of any field.
+        measured: whether its suites are to be measured: what they need is read now, and not after hours of training.
+
+    Raises:
+        FeatmaskError: data that are not there, or cannot be read.
+    """
+    return FIELDS[recipe.task].open(recipe, measured)
+
+
+def rebuild(recipe: Recipe, about: Mapping[str, Any]) -> Normalized:
+    """The model that a checkpoint holds weights of, untrained; ``about`` is what :meth:`Task.about` gave.
+
+    Raises:
+        FeatmaskError: the model cannot be built.
+    """
+    return FIELDS[recipe.task].rebuild(recipe, about)
+
+
+def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe and apply ``key=value`` overrides such as ``train.epochs=5`` (values are YAML).
+
+    Raises:
+        FeatmaskError: no such file, not YAML, an unknown key or a value out of range, each with its place.
+    """
+    raw = read_keys(path, "recipe", "name, data, model and methods")
+    return parse_recipe(override(raw, overrides), str(path))
+
+
+def parse_recipe(raw: dict[str, Any], source: str) -> Recipe:
+    """Check a recipe that was read from ``source``; its key ``task`` says of which field it is."""
+    task = raw.get("task", "classification")
+    if not isinstance(task, str) or task not in FIELDS:
+        raise FeatmaskError(
+            f"{source} is not a valid recipe:\n  task: expected one of {', '.join(FIELDS)}, got {task!r}"
+        )
+    schema = FIELDS[task].recipe
+    try:
+        return schema.model_validate(raw)
+    except ValidationError as error:
+        lines = "\n".join(f"  {line}" for line in mistakes(error, schema))
+        raise FeatmaskError(f"{source} is not a valid recipe:\n{lines}") from error
+
+
+R = TypeVar("R", bound=Recipe)
+
+
+def recipe_of(schema: type[R], recipe: Recipe, who: str) -> R:
+    """A recipe that must be of one field.
+
+    Raises:
+        FeatmaskError: it is of another; ``who`` asks, for the message.
+    """
+    if isinstance(recipe, schema):
+        return recipe
+    wanted = next(field.title for field in FIELDS.values() if field.recipe is schema)
+    raise FeatmaskError(f"{who} is for {wanted}; this model is of {FIELDS[recipe.task].title}")

@@ -1,0 +1,170 @@
+"""All pictures of a study: which there are, which of them are out of date, and drawing those."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+from ...errors import FeatmaskError
+from ...models import Normalized
+from ...recipe import Recipe
+from ...records import pictures as gallery
+from ...records.runs import Run
+from ...report.study.verdicts import SUBJECT
+from ..run import CHECKPOINT, load_model
+from ..task import AnyTask
+from .attention import save_attention
+from .gained_lost import SUITES, outcomes, save_saved, suite_of
+from .masks import save_masks
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A picture that a study should have.
+
+    Attributes:
+        name: of its files.
+        kind: one of ``gallery.KINDS``.
+        methods: it shows.
+        seeds: it shows.
+    """
+
+    name: str
+    kind: str
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+
+
+def pair_of(methods: Sequence[str]) -> tuple[str, ...]:
+    """The baseline, which is the first method, and the one that is set beside it: LFM if it is there, else the last."""
+    return tuple(dict.fromkeys([methods[0], SUBJECT if SUBJECT in methods[1:] else methods[-1]]))
+
+
+def wanted(recipe: Recipe, methods: Sequence[str], seeds: Sequence[int]) -> list[Wanted]:
+    """The pictures of a study.
+
+    Args:
+        recipe: of its runs.
+        methods: in order.
+        seeds: that the baseline and the other method share.
+    """
+    pair, first = pair_of(methods), tuple(seeds[:1])
+    found = list[Wanted]()
+    if len(pair) == 2 and seeds:
+        suites = recipe.suite_names()
+        found += [Wanted("attention", "attention", pair, first)] if "clean" in suites else []
+        found += [Wanted(f"saved-{kind}", "saved", pair, tuple(seeds)) for kind in SUITES if suite_of(kind, suites)]
+    if recipe.searched and seeds:
+        found.append(Wanted("rankings", "rankings", pair, first))
+    masking = tuple(name for name in methods if recipe.method(name).layer != "none")
+    return found + ([Wanted("masks", "masks", masking, first)] if masking else [])
+
+
+def missing(recipe: Recipe, folder: str | Path, methods: Sequence[str], runs: Sequence[Run] | None = None) -> bool:
+    """Whether a picture is to be drawn: it is not there, or shows something else.
+
+    Args:
+        recipe: of the study.
+        folder: the study's.
+        methods: in order; the first is the baseline.
+        runs: the finished ones, which then say the methods too: a picture that shows other runs than these (fewer
+            seeds, weights or figures that are no longer there) is out of date. None: its methods alone count.
+    """
+    if runs:
+        study = _Study(recipe, list(runs))
+        return any(gallery.shown(folder, picture.name) != study.shows(picture) for picture in study.wanted)
+    shown = ((picture, gallery.shown(folder, picture.name)) for picture in wanted(recipe, methods, [0]))
+    return any(of is None or of.get("methods") != list(picture.methods) for picture, of in shown)
+
+
+def draw_all(recipe: Recipe, task: AnyTask, runs: Sequence[Run], folder: str | Path, device: str = "auto") -> list[str]:
+    """Draw what a study shows beside its figures, into its folder; a picture that shows the same runs is kept.
+
+    Args:
+        recipe: of the study.
+        task: its data, open.
+        runs: finished ones, methods in order; the first method is the baseline.
+        folder: the study's.
+        device: where to compute.
+
+    Returns:
+        What could not be drawn, and why: a picture that fails takes no report along.
+
+    Raises:
+        FeatmaskError: no runs.
+    """
+    if not runs:
+        raise FeatmaskError("expected finished runs to draw pictures of, got none")
+    study = _Study(recipe, list(runs))
+    names = {picture.name for picture in study.wanted}
+    for name in {"attention", "rankings", "masks", *(f"saved-{kind}" for kind in SUITES)} - names:
+        gallery.discard(folder, name)  # it shows what is no longer compared
+    failed = []
+    for picture in study.wanted:
+        of = study.shows(picture)
+        try:
+            if gallery.shown(folder, picture.name) != of:
+                gallery.save(folder, picture.name, picture.kind, study.drawing(picture, task, device), of)
+        except Exception as error:  # whatever a model, a data set or a library says: the report does without
+            gallery.discard(folder, picture.name)
+            failed.append(f"the picture {picture.name} was not drawn: {str(error) or type(error).__name__}")
+    return failed
+
+
+class _Study:
+    """Runs by method and seed, and their models, each read once."""
+
+    def __init__(self, recipe: Recipe, runs: Sequence[Run]) -> None:
+        self.recipe = recipe
+        self.methods = list(dict.fromkeys(run.method for run in runs))
+        self.runs = {(run.method, run.seed): run for run in runs}
+        self.first = {run.method: run for run in reversed(runs)}
+        self.model = lru_cache(maxsize=2)(self._load)
+
+    @cached_property
+    def wanted(self) -> list[Wanted]:
+        """Its pictures, of the seeds that the baseline and the other method share."""
+        own = [{seed for method, seed in self.runs if method == name} for name in pair_of(self.methods)]
+        return wanted(self.recipe, self.methods, sorted(set.intersection(*own)))
+
+    def shows(self, picture: Wanted) -> dict[str, Any]:
+        """For the record: equal exactly if the picture would show the same runs."""
+        told = [[run.info, {name: suite.metrics for name, suite in run.suites.items()}] for run in self._of(picture)]
+        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+        return {"methods": list(picture.methods), "seeds": list(picture.seeds), "runs": digest}
+
+    def drawing(self, picture: Wanted, task: AnyTask, device: str) -> Callable[[Path], str]:
+        """Draws it, and gives its caption."""
+        runs = self._of(picture)
+        tested = task.tested()
+        if picture.kind == "attention":
+            models = {run.method: self.model(run.folder) for run in runs}
+            return lambda path: save_attention(tested, runs, models, path, device)
+        if picture.kind == "saved":
+            half = len(runs) // 2
+            found = outcomes(tested, picture.name.removeprefix("saved-"), runs[:half], runs[half:])
+            return lambda path: save_saved(tested, found, path)
+        if picture.kind == "rankings":
+            models = {run.method: self.model(run.folder) for run in runs}
+            return lambda path: task.rankings(self.recipe, models, path, device)
+        shares = {run.method: float(run.info["dropped_fraction"]) for run in runs}
+        return lambda path: save_masks(
+            self.recipe, task, path, methods=picture.methods, shares=shares, trained=self._named
+        )
+
+    def _of(self, picture: Wanted) -> list[Run]:
+        """The runs of a picture, seeds within methods; of masks each method's first."""
+        if picture.kind == "masks":
+            return [self.first[method] for method in picture.methods]
+        return [self.runs[method, seed] for method in picture.methods for seed in picture.seeds]
+
+    def _named(self, method: str) -> Normalized:
+        return self.model(self.first[method].folder)
+
+    def _load(self, folder: Path) -> Normalized:
+        return load_model(folder / CHECKPOINT)[0]

@@ -1,0 +1,154 @@
+"""What a comparison is going to run, what of it is finished, and how long the rest should take."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+from ..errors import FeatmaskError
+from ..family import FAMILY, member
+from ..recipe import Recipe
+from ..records.runs import read_info, read_lines
+from .cost import Cost, probe
+from .run import CHECKPOINT, is_finished, run_folder, study_folder
+
+__all__ = ["Planned", "Planning", "planned_runs", "planning"]
+
+
+class Planned(NamedTuple):
+    """One run of a comparison."""
+
+    method: str
+    seed: int
+    folder: Path
+
+    def __str__(self) -> str:
+        return f"{self.method}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Planning:
+    """The plan of a comparison.
+
+    Attributes:
+        folder: the study's.
+        runs: each run, and ``finished``, ``to go on`` or ``new``.
+        trials: of tuning, a method.
+        seconds: expected of all that is left on one worker, by run; tuning under ``tune METHOD``.
+        sources: where the expectation comes from, a sentence each.
+    """
+
+    folder: Path
+    runs: list[tuple[Planned, str]]
+    trials: dict[str, int]
+    seconds: dict[str, float]
+    sources: list[str]
+
+    @property
+    def total(self) -> float:
+        """Seconds on one worker."""
+        return sum(self.seconds.values())
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON values."""
+        return {
+            "folder": str(self.folder),
+            "trials": self.trials,
+            "runs": [{"method": run.method, "seed": run.seed, "state": state} for run, state in self.runs],
+            "seconds": self.seconds,
+            "total_seconds": self.total,
+            "sources": self.sources,
+        }
+
+
+def planned_runs(recipe: Recipe, methods: Sequence[str] | None, seeds: int | Iterable[int], out: Path) -> list[Planned]:
+    """The runs, methods first; the recipe's own order unless asked for another.
+
+    Raises:
+        FeatmaskError: no method, no seed, or a method that neither the recipe nor the family has.
+    """
+    chosen = list(recipe.methods if methods is None else methods)
+    numbers = list(range(seeds) if isinstance(seeds, int) else seeds)
+    if not chosen or not numbers:
+        raise FeatmaskError("a comparison needs at least one method and one seed")
+    for name in chosen:
+        if name not in recipe.methods and name not in FAMILY:
+            raise FeatmaskError(
+                f"unknown method {name!r}; the recipe has {', '.join(recipe.methods)}; "
+                f"the family has {', '.join(FAMILY)}"
+            )
+        member(recipe.method(name).layer)
+    return [Planned(name, seed, run_folder(out, recipe, name, seed)) for name in chosen for seed in numbers]
+
+
+def planning(recipe: Recipe, runs: Sequence[Planned], out: Path, trials: int, searched: Sequence[str],
+             device: str) -> Planning:  # fmt: skip
+    """What is left of ``runs``, and how long it should take.
+
+    The expectation comes from finished runs of the same recipe on this machine's disk, else from a probe of a few
+    steps. It is for one worker; several share the machine.
+    """
+    states = [(run, _state(recipe, run)) for run in runs]
+    costs = _Costs(recipe, out, device)
+    seconds: dict[str, float] = {}
+    for name in searched:
+        epochs = recipe.tune.epochs or recipe.train.epochs
+        seconds[f"tune {name}"] = trials * epochs * costs.of(name).epoch
+    for run, state in states:
+        if state != "finished":
+            cost, own = costs.of(run.method), recipe.under(run.method)
+            trained = own.train.epochs if (run.folder / CHECKPOINT).is_file() else _epochs(run.folder)
+            seconds[str(run)] = (own.train.epochs - trained) * cost.epoch + cost.measuring
+    return Planning(study_folder(out, recipe), states, dict.fromkeys(searched, trials), seconds, costs.sources)
+
+
+def _state(recipe: Recipe, run: Planned) -> str:
+    if is_finished(recipe, run.folder):
+        return "finished"
+    return "to go on" if _epochs(run.folder) or (run.folder / CHECKPOINT).is_file() else "new"
+
+
+def _epochs(folder: Path) -> int:
+    return len(read_lines(folder / "train.jsonl"))
+
+
+class _Costs:
+    """Seconds an epoch and a measurement, from runs that were made before, else from a probe, once a method."""
+
+    def __init__(self, recipe: Recipe, out: Path, device: str) -> None:
+        self.recipe, self.device = recipe, device
+        self.before = [read_info(path.parent) for path in sorted((out / recipe.name).glob("*/*/seed-*/run.json"))]
+        self.found: dict[str, Cost] = {}
+        self.sources: list[str] = []
+
+    def of(self, method: str) -> Cost:
+        """The cost of a method's run."""
+        if method not in self.found:
+            self.found[method] = self._earlier(method) or self._probed(method)
+        return self.found[method]
+
+    def _earlier(self, method: str) -> Cost | None:
+        own = [
+            info
+            for info in self.before
+            if info.get("method") == method
+            and info.get("evaluate") == self.recipe.plain()["evaluate"]
+            and isinstance(info.get("seconds_measuring"), float)
+        ]
+        if not own:
+            return None
+        self._say("from finished runs of this recipe")
+        return Cost(median(i["seconds_per_epoch"] for i in own), median(i["seconds_measuring"] for i in own))
+
+    def _probed(self, method: str) -> Cost:
+        self._say(
+            "from a probe of a few steps; of what is measured afterwards only the passes through the model are counted"
+        )
+        return probe(self.recipe, method, self.device)
+
+    def _say(self, text: str) -> None:
+        if text not in self.sources:
+            self.sources.append(text)

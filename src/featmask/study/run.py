@@ -1,0 +1,189 @@
+"""One run: a recipe, a method and a seed become a trained, measured model in a folder of its own."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import time
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+
+from ..family import build_layer, dropped_fraction, member
+from ..insert import Point, attach, attached
+from ..models import Normalized, load_into, read_checkpoint, save_checkpoint
+from ..recipe import ChosenMethod, Recipe
+from ..records.runs import read_lines
+from ..training import fit, seed_everything
+from ..training.processes import count, from_main, is_main, together
+from ..training.schedules import steering
+from ..utils.files import write_json, write_text
+from ..utils.versions import environment
+from .fields import parse_recipe, rebuild
+from .task import AnyTask
+
+CHECKPOINT = "model.safetensors"
+FINISHED = "run.json"
+#: An epoch number that no training reaches: the seed of the weights' initial values.
+INITIAL = 2**31
+#: Samples of the measured dropped share; fewer where maps are so large that it would take long.
+MEASURED = 2048
+MEASURED_VALUES = 4e8
+
+
+def make_model(recipe: Recipe, task: AnyTask, seed: int) -> Normalized:
+    """The recipe's model, normalisation inside, the same initial weights for every method of a seed."""
+    seed_everything(seed, INITIAL)
+    return task.model(recipe)
+
+
+def put_method(recipe: Recipe, name: str, model: Normalized, task: AnyTask) -> dict[str, Any]:
+    """Attach a method's layer; tell what was done: layer, point, options, the share that is really dropped.
+
+    The share is that at the full probability, also where a schedule leads up to it; of several places, their mean.
+    """
+    method = recipe.method(name)
+    layer = build_layer(method.layer, **method.options)
+    info: dict[str, Any] = {"layer": method.layer, "options": method.options, "point": None, "dropped_fraction": 0.0}
+    if layer is None:
+        return info
+    example = example_for(recipe, model, task)
+    places = places_of(method)
+    attachment = attach(model.model, layer, at=places, example=example)
+    shares = [_dropped_at(*both) for both in zip(attachment.layers, attachment.points, strict=True)]
+    info["point"] = ", ".join(places)
+    info["dropped_fraction"] = sum(shares) / len(shares)
+    if method.schedule is not None:
+        info["schedule"] = method.schedule.model_dump()
+    return info
+
+
+def example_for(recipe: Recipe, model: Normalized, task: AnyTask) -> torch.Tensor:
+    """One image of the size and channels that the model is given, to find places by."""
+    return torch.zeros(1, model.mean.shape[1], *task.size(recipe))
+
+
+def _dropped_at(layer: nn.Module, point: Point) -> float:
+    shape = point.channels, point.height, point.width
+    samples = int(min(MEASURED, max(128, MEASURED_VALUES // math.prod(shape))))
+    return dropped_fraction(layer, shape, samples=samples, batch_size=4)
+
+
+def places_of(method: ChosenMethod) -> list[str]:
+    """Where a method's layer goes: as the recipe says, or the model's input for layers that belong there."""
+    if member(method.layer).place == "input":
+        return ["input"]
+    return [method.at] if isinstance(method.at, str) else list(method.at)
+
+
+def run_folder(out: Path, recipe: Recipe, method: str, seed: int) -> Path:
+    """``out/<recipe>/<key>/<method>/seed-<seed>``."""
+    return study_folder(out, recipe) / method / f"seed-{seed}"
+
+
+def study_folder(out: Path, recipe: Recipe) -> Path:
+    """``out/<recipe>/<key>``: everything in it was trained under the same settings."""
+    return out / recipe.name / recipe.key()
+
+
+def is_finished(recipe: Recipe, folder: Path) -> bool:
+    """Whether the run is trained and measured as the recipe says."""
+    path = folder / FINISHED
+    if not path.is_file():
+        return False
+    recorded: dict[str, Any] = json.loads(path.read_text())
+    try:  # through the schema: a key that is newer than the run has its default
+        return type(recipe.evaluate).model_validate(recorded.get("evaluate")) == recipe.evaluate
+    except ValueError:
+        return False
+
+
+def train_run(recipe: Recipe, method: str, seed: int, folder: Path, task: AnyTask, device: str = "auto") -> None:
+    """Train one model, or go on where a killed run stopped; leaves ``model.safetensors`` in ``folder``.
+
+    Processes that a launcher has started share the training; the main one decides and writes.
+    """
+    with together(device):
+        _train_run(recipe, method, seed, folder, task, device)
+
+
+def _train_run(recipe: Recipe, method: str, seed: int, folder: Path, task: AnyTask, device: str) -> None:
+    if from_main((folder / CHECKPOINT).is_file()):
+        return
+    own = recipe.under(method)
+    model = make_model(own, task, seed)
+    info = put_method(own, method, model, task)
+    learning = task.training_task(own, model, seed)
+    learning.loader(own.train)  # what cannot be taught, or not by so many processes, leaves no folder
+    if is_main():
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / "recipe.yaml", yaml.safe_dump(recipe.plain(), sort_keys=False))
+        write_json(folder / "recipe.json", recipe.plain())
+        write_json(folder / "env.json", environment())
+    trained = fit(
+        model,
+        learning,
+        own.train,
+        seed=seed,
+        folder=folder,
+        device=device,
+        title=f"{method}, seed {seed}",
+        before_step=steering(own.method(method), [layer for _, layer in attached(model.model)]),
+    )
+    if not is_main():
+        return
+    lines = read_lines(folder / "train.jsonl")
+    best = own.train.select == "best"
+    kept = max(lines, key=lambda line: line[learning.best_by]) if best else lines[-1]
+    info |= {
+        "method": method,
+        "seed": seed,
+        "set": recipe.methods[method].set if method in recipe.methods else {},
+        "parameters": sum(parameter.numel() for parameter in trained.parameters()),
+        "epochs": len(lines),
+        "processes": count(),
+        "seconds_per_epoch": median(line["seconds"] for line in lines),
+        **{name: value for name, value in kept.items() if name.startswith("val_")},
+        "best_by": learning.best_by,
+        "best_epoch": kept["epoch"] if best else None,
+    }
+    meta = {
+        "recipe": recipe.plain(),
+        "run": info,
+        **task.about(),
+        "mean": model.mean.flatten().tolist(),
+        "std": model.std.flatten().tolist(),
+    }
+    save_checkpoint(folder / CHECKPOINT, trained, meta)
+    shutil.rmtree(folder / "state", ignore_errors=True)  # it served to go on; there is nothing left to go on with
+
+
+def measure_run(recipe: Recipe, folder: Path, task: AnyTask, device: str = "auto") -> None:
+    """Evaluate a trained run's checkpoint as the recipe says; ``run.json`` comes last and means: finished."""
+    (folder / FINISHED).unlink(missing_ok=True)
+    model, meta = load_model(folder / CHECKPOINT)
+    start = time.perf_counter()
+    for _ in task.measure(recipe.under(meta["run"]["method"]), model, device, folder=folder):
+        pass  # each record is written when it is measured
+    spent = {"evaluate": recipe.plain()["evaluate"], "seconds_measuring": time.perf_counter() - start}
+    write_json(folder / FINISHED, {**meta["run"], **spent})
+
+
+def load_model(path: str | Path) -> tuple[Normalized, dict[str, Any]]:
+    """Rebuild the model of a checkpoint, without its mask: inference needs none.
+
+    Raises:
+        FeatmaskError: unreadable, not ours, or of another model than its header says.
+    """
+    tensors, meta = read_checkpoint(path)
+    recipe = parse_recipe(meta["recipe"], str(path)).under(meta["run"]["method"])
+    model = rebuild(recipe, meta)
+    load_into(model, tensors, path)
+    if recipe.train.channels_last:
+        model = model.to(memory_format=torch.channels_last)
+    return model, meta

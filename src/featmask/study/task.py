@@ -1,0 +1,77 @@
+"""What an experiment asks of its field."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+import torch
+
+from ..evaluation import Evaluation
+from ..models import Normalized
+from ..recipe import Recipe
+from ..training import TrainingTask
+from .tested import Tested
+
+R_contra = TypeVar("R_contra", bound=Recipe, contravariant=True)
+
+
+class Task(Protocol[R_contra]):
+    """One field with its data open. A recipe is passed along, since a method may change it; never its data."""
+
+    def model(self, recipe: R_contra) -> Normalized:
+        """A new model, normalisation inside; the caller has seeded the random numbers."""
+
+    def training_task(self, recipe: R_contra, model: Normalized, seed: int) -> TrainingTask:
+        """What the model learns from, and how it is told whether it did."""
+
+    def about(self) -> dict[str, Any]:
+        """What a checkpoint must remember of the data to build the model again, as JSON values."""
+
+    def size(self, recipe: R_contra) -> tuple[int, int]:
+        """Height and width of the images."""
+
+    def pictures(self, count: int) -> torch.Tensor:
+        """Some images (count, C, H, W) in [0, 1] that are neither trained on nor tested on, if there are such."""
+
+    def rankings(self, recipe: R_contra, models: Mapping[str, Normalized], path: Path, device: str) -> str:
+        """Draw what models find, each by its title, and give the caption; nothing where nothing is searched."""
+
+    def tested(self) -> Tested:
+        """The test part, as pictures show it."""
+
+    def passes(self, recipe: R_contra) -> tuple[float, float]:
+        """How many images pass forward while the recipe's suites are measured, and how many forward and backward."""
+
+    def check(self, about: Mapping[str, Any], source: str) -> None:
+        """Refuse a checkpoint that was trained on other data than these.
+
+        Raises:
+            FeatmaskError: its ``about`` differs.
+        """
+
+    def measure(
+        self,
+        recipe: R_contra,
+        model: Any,
+        device: str,
+        limit: int | None = None,
+        folder: Path | None = None,
+        **asked: Any,
+    ) -> Iterator[Evaluation]:
+        """The recipe's suites, one after the other.
+
+        Args:
+            recipe: says which.
+            model: of this task: pixels in [0, 1] -> logits or features.
+            device: where to compute.
+            limit: only so many test images, or queries of an attack.
+            folder: gets each suite's record when it is measured; a suite that can be gone on with keeps there what is
+                measured so far.
+            asked: more, by the names that the field's own options of the verb ``evaluate`` have.
+        """
+
+
+#: Of whichever field.
+AnyTask = Task[Any]

@@ -1,0 +1,115 @@
+"""Options for every method by the same number of trials, judged on validation data, before anything is compared.
+
+A method's trials follow one another, methods are independent jobs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from ...errors import FeatmaskError, require
+from ...insert import point_shape
+from ...jobs import Job, Where, listed, run_jobs
+from ...recipe import Recipe
+from ...records.comparison import SCHEMA, TUNING
+from ...utils.files import write_json, write_text
+from ..cached_task import opened
+from ..run import example_for, make_model, study_folder
+from .search import digest, is_searched, read_best, search, settings_of, tried_epochs
+from .space import space_of, with_options
+
+TUNED = "recipe.tuned.yaml"
+
+
+def tune(
+    recipe: Recipe, methods: Sequence[str], trials: int, out: Path, where: Where, device: str = "auto"
+) -> tuple[Recipe, dict[str, Any]]:
+    """The recipe with the best options of each method, and the record of the search.
+
+    Args:
+        recipe: what is compared.
+        methods: names; each gets ``trials`` trials, one without options (the baseline) none.
+        trials: the budget.
+        out: where studies lie; trials are below ``tune`` in this recipe's own folder.
+        where: who works.
+        device: as in training.
+
+    Raises:
+        FeatmaskError: nothing to validate on, a place that the model does not have, or a method of which no trial could
+            be finished.
+    """
+    _check(recipe, trials)
+    folder = study_folder(out, recipe) / "tune"
+    epochs = recipe.tune.epochs or recipe.train.epochs
+    places = {name: folder / name / digest(recipe, name) for name in methods if space_of(recipe, name)}
+    waiting = [name for name, place in places.items() if not is_searched(place, trials)]
+    _check_places(recipe, waiting)
+    jobs = [
+        Job(
+            f"tune {name}",
+            search,
+            (recipe, name, trials, places[name].absolute(), device),
+            places[name].absolute(),
+            units=trials * epochs,
+            done=tried_epochs,
+        )
+        for name in waiting
+    ]
+    failed = run_jobs(jobs, where)
+    if failed:
+        raise FeatmaskError(listed("tuning failed", failed))
+    found = {name: read_best(places[name]) if name in places else _nothing() for name in methods}
+    tuned = recipe
+    for name in places:
+        tuned = with_options(tuned, name, settings_of(found[name]["best"]))
+    record = {
+        "schema": SCHEMA,
+        "trials": trials,
+        "metric": next((entry["metric"] for entry in found.values() if "metric" in entry), None),
+        "epochs": epochs,
+        "seed": recipe.tune.seed,
+        "recipe": recipe.key(),
+        "seconds": sum(entry.get("seconds", 0.0) for entry in found.values()),
+        "methods": {
+            name: {key: value for key, value in entry.items() if key not in ("metric", "seconds", "budget")}
+            for name, entry in found.items()
+        },
+    }
+    write_json(folder / TUNING, record)
+    write_text(folder / TUNED, yaml.safe_dump(tuned.plain(), sort_keys=False))
+    return tuned, record
+
+
+def _check(recipe: Recipe, trials: int) -> None:
+    if trials < 1:
+        raise FeatmaskError(f"tune: expected one trial or more, got {trials}")
+    if not recipe.data.validation:
+        raise FeatmaskError("tuning needs data.validation above 0: nothing is chosen on test data")
+    if recipe.tune.seed < recipe.seeds:
+        raise FeatmaskError(f"tune.seed {recipe.tune.seed} is a seed of the comparison; choose another")
+    require("optuna", "tune")
+
+
+def _check_places(recipe: Recipe, methods: Sequence[str]) -> None:
+    """A place that is not there would cost its trials, and give the methods that drew it fewer than the others."""
+    for name in methods:
+        places = next((dimension.choices for dimension in space_of(recipe, name) if dimension.name == "at"), ())
+        if places:
+            task, own = opened(recipe, measured=False), recipe.under(name)
+            model = make_model(own, task, recipe.tune.seed)
+            example = example_for(own, model, task)
+            for place in dict.fromkeys(chain.from_iterable([at] if isinstance(at, str) else at for at in places)):
+                try:
+                    point_shape(model.model, place, example=example)
+                except FeatmaskError as error:
+                    raise FeatmaskError(f"methods.{name}, searched at {place!r}: {error}") from error
+
+
+def _nothing() -> dict[str, Any]:
+    """The entry of a method without options."""
+    return {"space": {}, "best": None, "value": None, "trials": []}
