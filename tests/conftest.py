@@ -100,7 +100,7 @@ def killed_after_two_epochs():
     """A block whose training must be ended by a kill when its third epoch begins."""
     from featmask.training import loop as training
 
-    epoch = training._Learner.epoch
+    epoch = training.Epochs.epoch
 
     def killing(self, number, title):
         if number == 2:
@@ -110,7 +110,7 @@ def killed_after_two_epochs():
     @contextmanager
     def block():
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(training._Learner, "epoch", killing)
+            patch.setattr(training.Epochs, "epoch", killing)
             with pytest.raises(Killed):
                 yield
 

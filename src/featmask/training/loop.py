@@ -130,7 +130,7 @@ def fit(
     log = RunLog(folder, settings.tensorboard) if is_main() else None
     if log is not None:
         log.restore(state.lines)
-    learner = _Epochs(accelerator, prepared, optimizer, loader, settings, average, before_step)
+    learner = Epochs(accelerator, prepared, optimizer, loader, settings, average, before_step)
     for epoch in range(first, settings.epochs):
         # each process for itself: samples of two of them must not share masks
         seed_everything(seed, epoch, rank())
@@ -162,7 +162,7 @@ class _ModelAndObjective(nn.Module):
         return loss, right
 
 
-class _Epochs:
+class Epochs:
     """One pass over the training data after another."""
 
     def __init__(

@@ -24,7 +24,7 @@ pillow = pytest.importorskip("PIL.Image")
 ndimage = pytest.importorskip("scipy.ndimage")
 stats = pytest.importorskip("scipy.stats")
 
-GOLDEN = json.loads((Path(__file__).parent / "oracles" / "corruptions_golden.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[1] / "oracles" / "corruptions_golden.json").read_text())
 #: Every statistical bound here fails by chance, over seeds, once in a million; seeds are fixed.
 RARE = 1e-6
 NOISE = GROUPS["noise"]

@@ -13,7 +13,7 @@ from featmask.errors import FeatmaskError
 from featmask.retrieval import evaluate, keys, neighbours, rerank, reranking
 from oracles import retrieval_naive as naive
 
-GOLDEN = json.loads((Path(__file__).parent / "oracles" / "retrieval_golden.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[1] / "oracles" / "retrieval_golden.json").read_text())
 
 
 def features(seed: int, queries: int, gallery: int, people: int = 7, length: int = 10):

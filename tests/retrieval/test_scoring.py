@@ -16,7 +16,7 @@ from featmask.errors import FeatmaskError, FeatmaskWarning
 from featmask.retrieval import counting, evaluate, keys, rank, scoring
 from oracles import retrieval_naive as naive
 
-GOLDEN = json.loads((Path(__file__).parent / "oracles" / "retrieval_golden.json").read_text())
+GOLDEN = json.loads((Path(__file__).parents[1] / "oracles" / "retrieval_golden.json").read_text())
 
 
 def problem(seed: int, queries: int, gallery: int, people: int = 6, cameras: int = 3, levels: int = 12):

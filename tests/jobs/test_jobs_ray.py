@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from test_jobs import contents, count_up, fail
 
 from featmask.errors import FeatmaskError
 from featmask.jobs import Job, Where, run_jobs
-from test_jobs import contents, count_up, fail
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow

@@ -48,7 +48,7 @@ from featmask.cli import main
 from featmask.errors import FeatmaskError
 
 rank, notes = int(os.environ.get("RANK", 0)), {"written": [], "steps": []}
-replace, step, epoch = os.replace, training._Learner._step, training._Learner.epoch
+replace, step, epoch = os.replace, training.Epochs._step, training.Epochs.epoch
 
 def replacing(source, goal):
     notes["written"].append(os.path.basename(goal))
@@ -67,7 +67,7 @@ def failing(self, number, title):
         raise FeatmaskError("broken on purpose")
     return epoch(self, number, title)
 
-os.replace, training._Learner._step, training._Learner.epoch = replacing, stepping, failing
+os.replace, training.Epochs._step, training.Epochs.epoch = replacing, stepping, failing
 try:
     main()
 finally:

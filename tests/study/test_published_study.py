@@ -10,7 +10,7 @@ import pytest
 
 from featmask.report import rebuild
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 STUDY = ROOT / "docs" / "study"
 TEXT = (STUDY / "README.md").read_text(encoding="utf-8")
 #: A difference with its interval, in points, and the sign of its verdict: ``+5.3 (+1.0 to +9.7) ▲†``.

@@ -12,7 +12,7 @@ from featmask.recipe import Train
 from featmask.study.fields import read_recipe
 from featmask.training.optimiser import rate_at
 
-RECIPES = sorted((Path(__file__).parents[1] / "recipes").rglob("*.yaml"))
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").rglob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)

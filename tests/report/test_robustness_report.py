@@ -15,6 +15,7 @@ import matplotlib.figure
 import numpy as np
 import pytest
 from scipy.stats import binomtest
+from test_report import CHROMIUM, Links, make_run, text_of, widths
 
 from featmask.errors import FeatmaskError
 from featmask.records.metric import Metric, attack_title, show
@@ -25,7 +26,6 @@ from featmask.report.robustness.read import read_subject, read_subjects
 from featmask.report.robustness.strength import strength
 from featmask.report.study.choice import first_table
 from oracles.robust_folder import ALL, CORRUPTIONS, SIZES, number, write_folder
-from test_report import CHROMIUM, Links, make_run, text_of, widths
 
 HOSTILE = "<script>alert(1)</script> $a_{$ | `x` & \"q\" 'p'"
 

@@ -12,11 +12,11 @@ import pytest
 
 from featmask.family import build_layer
 from featmask.reid.recipe import ReidRecipe
-from featmask.reid.training import lesson_scale
+from featmask.reid.training import rate_scale
 from featmask.study.fields import read_recipe
 from featmask.training.optimiser import loss_scale_at, make_optimizer, rate_at
 
-RECIPES = Path(__file__).parents[1] / "recipes"
+RECIPES = Path(__file__).parents[2] / "recipes"
 SETS = ("market1501", "dukemtmc")
 
 SGD = {
@@ -92,7 +92,7 @@ def test_rates_along_the_way():
 
     layumi, tricks, bot = (recipe("market1501", kind).train for kind in PUBLISHED)
     model = torch.nn.ModuleDict({"model": build_embedder("resnet8", num_ids=4, head="classblock")})
-    scale = lesson_scale(layumi)
+    scale = rate_scale(layumi)
     groups = {
         id(parameter): group["scale"] * layumi.lr
         for group in make_optimizer(model, layumi, scale).param_groups

@@ -191,7 +191,7 @@ def test_options_that_were_found_go_into_the_recipe_beside_what_it_says():
 def test_the_code_is_part_of_what_a_run_is_recognised_by(tmp_path, monkeypatch):
     home = tmp_path / "featmask"
     shutil.copytree(Path(featmask.__file__).parent, home, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr("featmask.utils.source.__file__", str(home / "source.py"))
+    monkeypatch.setattr("featmask.utils.source.__file__", str(home / "utils" / "source.py"))
     version = code_version.__wrapped__
     first = version()
     assert first == code_version()

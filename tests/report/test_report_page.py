@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from test_report import CHROMIUM, Links, chromium, in_a_frame, text_of
 
 from featmask.drawing.svg import look
 from featmask.errors import FeatmaskError
@@ -30,7 +31,6 @@ from featmask.report.study.rows import table_csv
 from featmask.report.study.tables import Study, aggregate
 from featmask.report.study.trained import training_groups
 from report_studies import KINDS, add_extras, make_study
-from test_report import CHROMIUM, Links, chromium, in_a_frame, text_of
 
 #: Student's t, 97.5 %, 4 degrees of freedom.
 T4 = 2.7764451

@@ -18,7 +18,7 @@ torchvision = pytest.importorskip("torchvision")
 
 
 def _benchmark() -> Any:
-    path = Path(__file__).parents[1] / "benchmarks" / "coverage.py"
+    path = Path(__file__).parents[2] / "benchmarks" / "coverage.py"
     spec = importlib.util.spec_from_file_location("coverage_benchmark", path)
     assert spec is not None
     assert spec.loader is not None

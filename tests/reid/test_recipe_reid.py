@@ -49,7 +49,7 @@ MISTAKES = {
     "task=reidentification": "task: expected one of classification, reid, got 'reidentification'",
     "task=[reid]": "task: expected one of classification, reid, got ['reid']",
     "note=[a]": "note: expected a valid string",
-    "data.widht=64": "data.widht: no such key; known here: name, root, world, height, width",
+    "data.widht=64": "data.widht: no such key; known here: name, root, validation, world, height, width",
     "data.height=8": "data.height: expected greater than or equal to 16, got 8",
     "data.validation=1": "data.validation: expected less than 1",
     "data.name=market1501": "data: world: only the data set 'synthetic' is rendered, this one is 'market1501'",
@@ -182,7 +182,7 @@ def test_the_key_is_of_what_training_depends_on(path):
     ("change", "says"),
     {
         "augment={flip: 0.5}": "augment: no such key",
-        "data.height=64": "data.height: no such key; known here: name, root, size",
+        "data.height=64": "data.height: no such key; known here: name, root, validation, size",
         "data.world={}": "data.world: no such key",
         "model.head=bnneck": "model.head: no such key; known here: name, pretrained",
         "train.losses={triplet: {}}": "train.losses: no such key",

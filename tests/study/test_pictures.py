@@ -28,7 +28,6 @@ from featmask.study.pictures.attention import DIFFERENT, SPREAD, choose, grad_ca
 from featmask.study.pictures.gained_lost import column_of, extremes, outcomes, save_saved
 from featmask.study.pictures.masks import MARK, hidden_by, marked, typical
 from featmask.study.run import CHECKPOINT, load_model, measure_run, train_run
-from featmask.study.tested import open_tested
 
 pytest.importorskip("captum")
 
@@ -121,7 +120,7 @@ def test_saved_and_lost_are_counted_a_seed_and_told(task, tmp_path):
         ]
         for side, name in enumerate(("none", "lfm"))
     ]
-    found = outcomes(open_tested(task), "clean", *sides)
+    found = outcomes(task.tested(), "clean", *sides)
     saved, lost = [0, 0, 0], [0, 0, 0]
     for seed in range(3):
         for sample in range(40):
@@ -129,14 +128,14 @@ def test_saved_and_lost_are_counted_a_seed_and_told(task, tmp_path):
             saved[seed] += other and not baseline
             lost[seed] += baseline and not other
     assert (found.saved, found.lost) == (saved, lost)
-    caption = save_saved(open_tested(task), found, tmp_path / "saved.png")
+    caption = save_saved(task.tested(), found, tmp_path / "saved.png")
     assert "lfm alone is right on {}, {}, {} of 40 test images".format(*saved) in caption
     assert "none alone on {}, {}, {} (seeds 0, 1, 2)".format(*lost) in caption
     assert "McNemar" not in caption  # it is for one pair of models
 
-    one = outcomes(open_tested(task), "clean", sides[0][:1], sides[1][:1])
+    one = outcomes(task.tested(), "clean", sides[0][:1], sides[1][:1])
     p = binomtest(saved[0], saved[0] + lost[0]).pvalue
-    assert f"p = {p:.3g}." in save_saved(open_tested(task), one, tmp_path / "saved.png")
+    assert f"p = {p:.3g}." in save_saved(task.tested(), one, tmp_path / "saved.png")
 
 
 def test_queries_are_counted_by_rank_1_and_shown_by_average_precision(tmp_path):
@@ -168,8 +167,8 @@ def test_queries_are_counted_by_rank_1_and_shown_by_average_precision(tmp_path):
 
 def test_nothing_saved_and_nothing_lost_is_a_picture_too(task, tmp_path):
     columns = {"clean": {"index": task.splits.test.rows[:5], "correct": np.ones(5, int)}}
-    found = outcomes(open_tested(task), "clean", [made_up("none", 0, columns)], [made_up("lfm", 0, columns)])
-    assert "lfm alone is right on 0 of 5" in save_saved(open_tested(task), found, tmp_path / "saved.png")
+    found = outcomes(task.tested(), "clean", [made_up("none", 0, columns)], [made_up("lfm", 0, columns)])
+    assert "lfm alone is right on 0 of 5" in save_saved(task.tested(), found, tmp_path / "saved.png")
     assert imread(tmp_path / "saved.png").shape[0] > 0
 
 
@@ -196,11 +195,11 @@ def test_other_samples_and_missing_suites_are_refused(task):
         return made_up("a", 0, {name: {"index": np.array(index), "correct": np.zeros(len(index), int)}})
 
     with pytest.raises(FeatmaskError, match="different samples"):
-        outcomes(open_tested(task), "clean", [run([1, 2])], [run([1, 3])])
+        outcomes(task.tested(), "clean", [run([1, 2])], [run([1, 3])])
     with pytest.raises(FeatmaskError, match="no outcomes"):
-        outcomes(open_tested(task), "attack", [run([1, 2])], [run([1, 2])])
+        outcomes(task.tested(), "attack", [run([1, 2])], [run([1, 2])])
     with pytest.raises(FeatmaskError, match="needed"):
-        attention.save_attention(open_tested(task), [run([1], "linf")] * 2, {}, "x.png", "cpu")
+        attention.save_attention(task.tested(), [run([1], "linf")] * 2, {}, "x.png", "cpu")
 
 
 # Grad-CAM
@@ -234,10 +233,10 @@ def test_a_classifiers_overlay_shows_captums_map_of_the_true_class(task):
 
     model = Normalized(build_model("resnet8", num_classes=10, in_chans=1), [0.3], [0.3]).eval()
     index = task.splits.test.rows[[5, 77, 300]]
-    pixels = torch.stack(open_tested(task).images(index))
+    pixels = torch.stack(task.tested().images(index))
     labels = [task.splits.test.table.labels[row] for row in index]
-    assert [int(name) for name in open_tested(task).names(index)] == labels
-    score = open_tested(task).score(model, index, torch.device("cpu"))
+    assert [int(name) for name in task.tested().names(index)] == labels
+    score = task.tested().score(model, index, torch.device("cpu"))
     found = grad_cam(model, pixels, score)
     cam = LayerGradCam(model, model.model.layer3)
     expected = cam.attribute(pixels, target=torch.tensor(labels), relu_attributions=True)[:, 0].detach()
@@ -298,7 +297,7 @@ def test_every_image_has_its_own_map_and_answer(task, runs, tmp_path, monkeypatc
     monkeypatch.setattr(attention, "heated", lambda image, heat: seen.append((image, heat)) or heated(image, heat))
     pair = [runs[0], runs[2]]
     models = {run.method: load_model(run.folder / CHECKPOINT)[0] for run in pair}
-    tested = open_tested(task)
+    tested = task.tested()
     attention.save_attention(tested, pair, models, tmp_path / "attention.png", "cpu")
     index = runs[0].samples["clean"]["index"]
     places = np.concatenate(choose(index, *(run.samples["clean"]["correct"] == 1 for run in pair)))
@@ -568,7 +567,7 @@ def test_persons_have_the_same_pictures(cache, tmp_path):
 
 def test_a_person_is_compared_with_another_shot_that_scoring_counts(cache):
     task = open_task(parse_recipe(override(PERSONS, []), "here"))
-    tested, splits = open_tested(task), task.splits
+    tested, splits = task.tested(), task.splits
     for index in range(len(splits.query)):
         match = tested._match(index)
         assert splits.gallery.pids[match] == splits.query.pids[index]
