@@ -20,7 +20,7 @@ from featmask.study.run import CHECKPOINT, study_folder
 from featmask.study.tune import search as searching
 from featmask.study.tune import tuning
 from featmask.study.tune.space import SPACES, defaults, dimension, space_of, with_options
-from featmask.utils.source import SHOWS, code_version
+from featmask.utils.source import code_version
 
 RAW = {
     "name": "tiny",
@@ -188,21 +188,38 @@ def test_options_that_were_found_go_into_the_recipe_beside_what_it_says():
     assert with_options(base, "dropblock", {"p": 0.2}).method("dropblock").layer == "dropblock"
 
 
-def test_the_code_is_part_of_what_a_run_is_recognised_by(tmp_path, monkeypatch):
-    home = tmp_path / "featmask"
+CHANGES = {  # what is appended to a module of the package, or replaced in it: which fields' runs then are others
+    "a comment": ("layers.py", "\n# changed\n", set()),
+    "a docstring": ("attacks/ball.py", None, set()),
+    "what both use": ("layers.py", "\nCHANGED = 1\n", {"classification", "reid"}),
+    "what a registry may find": ("family/another.py", "CHANGED = 1\n", {"classification", "reid"}),
+    "the wing of classification": ("classification/task.py", "\nCHANGED = 1\n", {"classification"}),
+    "the wing of re-identification": ("reid/losses.py", "\nCHANGED = 1\n", {"reid"}),
+    "scoring of searches": ("retrieval/scoring.py", "\nCHANGED = 1\n", {"reid"}),
+    "what shows": ("report/__init__.py", "\nCHANGED = 1\n", set()),
+    "what plans": ("study/planning.py", "\nCHANGED = 1\n", set()),
+    "what asks": ("doctor/questions.py", "\nCHANGED = 1\n", set()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_code_that_a_field_runs_is_part_of_what_its_runs_are_recognised_by(change, tmp_path, monkeypatch):
+    name, text, wanted = CHANGES[change]
+    home, version = tmp_path / "featmask", code_version.__wrapped__
     shutil.copytree(Path(featmask.__file__).parent, home, ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr("featmask.utils.source.__file__", str(home / "utils" / "source.py"))
-    version = code_version.__wrapped__
-    first = version()
-    assert first == code_version()
-    for name in SHOWS:  # what only shows changes nothing
-        path = home / name if name.endswith(".py") else home / name / "__init__.py"
-        path.write_text(path.read_text() + "\n# changed\n")
-    assert version() == first
-    (home / "layers.py").write_text((home / "layers.py").read_text() + "\n# changed\n")
-    assert version() != first
+    fields = ("classification", "reid")
+    before = {field: version(field) for field in fields}
+    path = home / name
+    old = path.read_text() if path.is_file() else ""
+    path.write_text(old.replace('"""', '"""Other words. ', 1) if text is None else old + text)
+    assert path.read_text() != old
+    assert {field for field in fields if version(field) != before[field]} == wanted
+
+
+def test_a_recipes_key_holds_the_code(monkeypatch):
     before = recipe().key()
-    monkeypatch.setattr("featmask.recipe.base.code_version", lambda: "another")
+    monkeypatch.setattr("featmask.recipe.base.code_version", lambda field: "another")
     assert recipe().key() != before
 
 

@@ -147,7 +147,7 @@ def doctor(
         device=pick_device(device),
         adversarially_trained=None if found.meta is None else settings.train.adversarial is not None,
     )
-    told: dict[str, Any] = diagnosis.plain() | {"environment": environment(), "command": command()}
+    told: dict[str, Any] = diagnosis.plain() | {"environment": environment(settings.task), "command": command()}
     if save is not None:
         from ..utils.files import write_json
 

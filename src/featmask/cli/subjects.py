@@ -85,7 +85,7 @@ class Subject:
                 "data": self.recipe.data.name,
                 "classes": list(classes),
                 "dropped_fraction": run.get("dropped_fraction"),
-                "environment": environment(),
+                "environment": environment(self.recipe.task),
                 "command": "\n".join(dict.fromkeys([*before, command()])),
             },
         )

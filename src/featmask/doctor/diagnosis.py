@@ -106,5 +106,5 @@ class Diagnosis:
         from ..utils.versions import environment
 
         path = Path(folder) / FILE
-        write_json(path, self.plain() | {"environment": environment()})
+        write_json(path, self.plain() | {"environment": environment("classification")})
         return path

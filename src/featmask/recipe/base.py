@@ -87,7 +87,7 @@ class Recipe(Strict):
 
     def key(self) -> str:
         """Eight hexadecimal digits of everything that training depends on: the recipe's keys, and the code."""
-        relevant = {k: v for k, v in self.plain().items() if k in self.trained_by} | {"code": code_version()}
+        relevant = {k: v for k, v in self.plain().items() if k in self.trained_by} | {"code": code_version(self.task)}
         for method in relevant["methods"].values():
             del method["space"]  # where options are searched for; what was found stands in ``options``
         return hashlib.sha256(json.dumps(relevant, sort_keys=True).encode()).hexdigest()[:8]

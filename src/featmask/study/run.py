@@ -124,7 +124,7 @@ def _train_run(recipe: Recipe, method: str, seed: int, folder: Path, task: AnyTa
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "recipe.yaml", yaml.safe_dump(recipe.plain(), sort_keys=False))
         write_json(folder / "recipe.json", recipe.plain())
-        write_json(folder / "env.json", environment())
+        write_json(folder / "env.json", environment(recipe.task))
     trained = fit(
         model,
         learning,

@@ -13,11 +13,11 @@ from .source import code_version
 PACKAGES = ("torch", "torchvision", "timm", "accelerate", "numpy", "scipy", "scikit-learn")
 
 
-def environment() -> dict[str, str]:
-    """Versions of what computed, and what it ran on; no names of hosts or users."""
+def environment(field: str) -> dict[str, str]:
+    """Versions of what computed for a field (a recipe's ``task``), and what it ran on; no names of hosts or users."""
     import torch
 
-    found = {"featmask": __version__, "code": code_version(), "python": platform.python_version()}
+    found = {"featmask": __version__, "code": code_version(field), "python": platform.python_version()}
     for name in PACKAGES:
         try:
             found[name] = version(name)
