@@ -12,7 +12,8 @@ import torch
 from torch.utils.data import DataLoader, TensorDataset
 
 from featmask.errors import FeatmaskError
-from featmask.training.sampling import PersonBatches, Seeded, Shares, Shuffle
+from featmask.reid.sampling import PersonBatches
+from featmask.training.sampling import Seeded, Shares, Shuffle
 
 
 def labels_of(sizes, seed=0):

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from .application import Data, RecipeFile, Set, app, check_picture, names
+from .subjects import read
 
 
 @app.command()
@@ -22,7 +23,6 @@ def masks(
     """Draw what each method hides, on feature maps of real images."""
     from ..study.fields import open_task
     from ..study.pictures import save_masks
-    from .runs import read
 
     check_picture(out, "--out")
     settings = read(recipe, set_, data)

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from ..errors import FeatmaskError
-from .application import AsJson, Data, Device, Out, RecipeFile, Set, app, check_folder, names, with_data
-from .subjects import command
+from .application import AsJson, Data, Device, Out, RecipeFile, Set, app, check_folder, names
+from .subjects import command, read
 
 if TYPE_CHECKING:
-    from ..recipe import Recipe
     from ..records.runs import Run
     from ..study import Planning
 
@@ -121,14 +120,6 @@ def train(
 
         print_suites(list(run.suites.values()))
         print(f"checkpoint: {folder / 'model.safetensors'}")
-
-
-def read(path: Path, set_: list[str] | None, data: Path | None) -> Recipe:
-    """A recipe as the command line changes it."""
-    from ..study.fields import read_recipe
-
-    settings = read_recipe(path, set_ or ())
-    return settings if data is None else read_recipe(path, with_data(set_, data, settings.data.name))
 
 
 def _summary(run: Run) -> dict[str, Any]:

@@ -111,6 +111,14 @@ def _json(path: Path) -> dict[str, Any]:
         raise FeatmaskError(f"cannot read {path}: {error}") from error
 
 
+def read(path: Path, set_: list[str] | None, data: Path | None) -> Recipe:
+    """A recipe as the command line changes it."""
+    from ..study.fields import read_recipe
+
+    settings = read_recipe(path, set_ or ())
+    return settings if data is None else read_recipe(path, with_data(set_, data, settings.data.name))
+
+
 def command() -> str:
     """What was typed."""
     return shlex.join(["featmask", *sys.argv[1:]])
@@ -140,7 +148,6 @@ def subject(
         model, settings, meta = loaded(path, changes, data)
         return Subject(path, model, settings, meta)
     from ..models.foreign import read_model
-    from .runs import read
 
     settings = read(recipe, changes, data)
     model = read_model(path, numbers(mean, "--mean"), numbers(std, "--std"), single_logit=single_logit)

@@ -12,13 +12,13 @@ from torch.utils.data import DataLoader
 
 from ..evaluation import Evaluation, frozen
 from ..models import Normalized
-from ..training.sampling import PersonBatches
 from ..utils.devices import pick_device
 from .attacks import MetricAttack, MisRanking, train_misranking
 from .data import PeopleSplits, Side
 from .evaluation import Described, attack_retrieval, describe, evaluate_retrieval
 from .models import Descriptor
 from .recipe import ReidRecipe
+from .sampling import PersonBatches
 
 
 @dataclass

@@ -13,7 +13,7 @@ from torch import nn
 from ..data import Augment
 from ..models import Normalized
 from ..training import TrainingTask
-from ..training.sampling import PersonBatches, Shuffle
+from ..training.sampling import Shuffle
 from ..utils.eval_mode import evaluating
 from .adversarial import adversarial_batch
 from .data import PeopleSplits
@@ -21,6 +21,7 @@ from .evaluation import describe, evaluate_retrieval
 from .losses import RetrievalLoss, build_loss
 from .models import Descriptor, Embedder
 from .recipe import Adversarial, ReidRecipe, ReidTrain
+from .sampling import PersonBatches
 
 
 def training_task(recipe: ReidRecipe, splits: PeopleSplits, model: Normalized, seed: int) -> TrainingTask:

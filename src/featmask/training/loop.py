@@ -32,7 +32,7 @@ from ..utils.progress import progress
 from .log import RunLog
 from .optimiser import SCALE, loss_scale_at, make_optimizer, rate_at
 from .processes import count, is_main, mean_of_each, on_cpu, part_of_the_mean, rank, totals
-from .sampling import PersonBatches, Seeded, Shares, Shuffle
+from .sampling import Batches, Seeded, Shares, Shuffle
 from .state import TrainingState
 
 __all__ = ["TrainingTask", "fit", "seed_everything"]
@@ -55,7 +55,7 @@ class TrainingTask:
     """
 
     data: Dataset[Any]
-    order: Shuffle | PersonBatches
+    order: Shuffle | Batches
     objective: nn.Module
     validate: Callable[[nn.Module, torch.device], dict[str, float]]
     best_by: str

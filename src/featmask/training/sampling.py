@@ -6,18 +6,17 @@ there. A recipe therefore means the same in one process and in many, and with an
 
 from __future__ import annotations
 
-import math
+from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset, Sampler
 
 from ..errors import FeatmaskError
 
-__all__ = ["PersonBatches", "Place", "Replays", "Seeded", "Shares", "Shuffle"]
+__all__ = ["Batches", "Place", "Replays", "Seeded", "Shares", "Shuffle"]
 
 #: A sample, and the seed of what is random about it: (row, seed).
 Place = tuple[int, int]
@@ -89,72 +88,34 @@ class Replays(Shuffle):
         return batch
 
 
-class PersonBatches(Sampler[list[int]]):
-    """Batches of P persons with K images each (Hermans et al. 2017), from (seed, epoch) alone: a batch sampler.
-
-    Persons are dealt from a shuffled deck of all of them, so that each comes up as often as any other, up to once; none
-    comes twice in a batch. A person's images are dealt from a deck of their own, which is shuffled anew only when all
-    of them were shown; a person with fewer than K images shows some repeatedly.
-
-    Every batch is full. An epoch has ceil(N / (P K)) of them, as many as a pass over the images would have; persons
-    with many images do not show all of them in each epoch.
-
-    Args:
-        labels: (N,) integer identities of the samples.
-        persons: P, 2 or more.
-        images: K, 2 or more.
-        seed: of everything drawn.
+class Batches(Sampler[list[int]]):
+    """An order of whole batches, each as large as any other.
 
     Attributes:
+        batch_size: samples per batch.
+        group: so many neighbours in a batch belong together: no two processes share them out.
+        unit: what a group is called in messages.
+        seed: of everything drawn.
         epoch: set it before each epoch.
-        batch_size: P K.
-
-    Raises:
-        FeatmaskError: labels that are no list of integers, P or K below 2, or fewer than P identities.
     """
 
-    def __init__(
-        self, labels: torch.Tensor | npt.NDArray[Any] | Sequence[int], persons: int, images: int, seed: int
-    ) -> None:
-        array = labels.detach().cpu().numpy() if isinstance(labels, torch.Tensor) else np.asarray(labels)
-        if array.ndim != 1 or not len(array) or array.dtype.kind not in "iu":
-            raise FeatmaskError(
-                f"batches of persons: expected identities as a list of integers, got {array.dtype} {array.shape}"
-            )
-        if persons < 2 or images < 2:
-            raise FeatmaskError(
-                f"batches of persons: expected 2 or more persons and 2 or more images of each, got {persons} and "
-                f"{images}; metric losses compare images of one person, and of two"
-            )
-        names, member = np.unique(array, return_inverse=True)
-        if len(names) < persons:
-            raise FeatmaskError(
-                f"batches of persons: expected at least {persons} identities, as many as a batch shows, got "
-                f"{len(names)}; show fewer persons a batch, and more images of each"
-            )
-        order = np.argsort(member, kind="stable")
-        self.rows = np.split(order, np.cumsum(np.bincount(member))[:-1])
-        self.length, self.persons, self.images = len(array), persons, images
-        self.seed, self.epoch = seed, 0
-        self.batch_size = persons * images
+    batch_size: int
+    group: int
+    unit: str
+    seed: int
+    epoch: int
 
+    @abstractmethod
     def __len__(self) -> int:
-        return math.ceil(self.length / self.batch_size)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        rng = np.random.default_rng([self.seed, self.epoch])
-        people = _Deck(np.arange(len(self.rows)), rng)
-        pictures = [_Deck(rows, rng) for rows in self.rows]
-        for _ in range(len(self)):
-            yield [row for person in people.deal(self.persons) for row in pictures[person].deal(self.images)]
+        """Batches per epoch."""
 
 
 class Shares(Sampler[list[Place]]):
     """Batches of an order, cut into equal parts for the processes that train together: a batch sampler.
 
-    A batch is the recipe's, whatever the number of processes: each gets a piece of it, in the order of the processes. A
-    piece of a batch of persons holds whole persons. A last batch that is not full is left out, unless it is the only
-    one (BatchNorm breaks on a batch of one image).
+    A batch is the recipe's, whatever the number of processes: each gets a piece of it, in the order of the processes.
+    Of whole batches a piece holds whole groups. A last batch that is not full is left out, unless it is the only one
+    (BatchNorm breaks on a batch of one image).
 
     Args:
         order: of the samples, or whole batches of them.
@@ -166,14 +127,14 @@ class Shares(Sampler[list[Place]]):
         FeatmaskError: processes that would get parts of different sizes, or fewer than two images (persons) each.
     """
 
-    def __init__(self, order: Shuffle | PersonBatches, batch_size: int, process: int = 0, processes: int = 1) -> None:
+    def __init__(self, order: Shuffle | Batches, batch_size: int, process: int = 0, processes: int = 1) -> None:
         self.order, self.process, self.processes = order, process, processes
-        self.batch_size = order.batch_size if isinstance(order, PersonBatches) else min(batch_size, len(order))
+        self.batch_size = order.batch_size if isinstance(order, Batches) else min(batch_size, len(order))
         if processes > 1:
             self._check()
 
     def __len__(self) -> int:
-        return len(self.order) if isinstance(self.order, PersonBatches) else len(self.order) // self.batch_size
+        return len(self.order) if isinstance(self.order, Batches) else len(self.order) // self.batch_size
 
     def __iter__(self) -> Iterator[list[Place]]:
         # the third number keeps these apart from what the order draws
@@ -185,7 +146,7 @@ class Shares(Sampler[list[Place]]):
             yield list(zip(batch[mine], seeds[mine].tolist(), strict=True))
 
     def _batches(self) -> Iterator[list[int]]:
-        if isinstance(self.order, PersonBatches):
+        if isinstance(self.order, Batches):
             yield from self.order
             return
         rows = list(self.order)
@@ -193,13 +154,12 @@ class Shares(Sampler[list[Place]]):
             yield rows[start : start + self.batch_size]
 
     def _check(self) -> None:
-        images = self.order.images if isinstance(self.order, PersonBatches) else 1
-        parts, left = divmod(self.batch_size // images, self.processes)
+        group, unit = (self.order.group, self.order.unit) if isinstance(self.order, Batches) else (1, "images")
+        parts, left = divmod(self.batch_size // group, self.processes)
         if left or parts < 2:
-            what = f"{self.batch_size // images} persons" if images > 1 else f"{self.batch_size} images"
-            step = self.processes * images
+            step, parts_of = self.processes * group, f"{self.batch_size // group} {unit}"
             raise FeatmaskError(
-                f"train.batch_size: {self.processes} processes cannot share a batch of {what} out equally, 2 or more "
+                f"train.batch_size: {self.processes} processes cannot share a batch of {parts_of} out equally, 2 or more "
                 f"each; set it to a multiple of {step} from {2 * step} on, no more than there is data for, or start "
                 "fewer processes"
             )
@@ -228,23 +188,3 @@ class Seeded(Dataset[Any]):
         finally:
             torch.set_rng_state(before)
         return found
-
-
-class _Deck:
-    """Cards in random order; shuffled anew when the last one was dealt."""
-
-    def __init__(self, cards: npt.NDArray[np.int64], rng: np.random.Generator) -> None:
-        self.cards, self.rng = cards, rng
-        self.left: list[int] = []
-
-    def deal(self, count: int) -> list[int]:
-        """Deal cards that all differ, or, if there are too few, as evenly repeated as can be."""
-        if count > len(self.cards):
-            return self.deal(len(self.cards)) + self.deal(count - len(self.cards))
-        hand, self.left = self.left[:count], self.left[count:]
-        if len(hand) < count:
-            fresh: list[int] = self.rng.permutation(self.cards).tolist()
-            # what the hand holds already stays for later: nothing twice in a hand, nothing lost from the deck
-            added = [card for card in fresh if card not in hand][: count - len(hand)]
-            hand, self.left = hand + added, [card for card in fresh if card not in added]
-        return hand
