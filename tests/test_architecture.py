@@ -158,5 +158,17 @@ def test_help_does_not_load_torch():
     assert run(code).split() == ["False", "False"]
 
 
-def test_the_report_does_not_load_torch():
-    assert run("import sys, featmask.report; print('torch' in sys.modules)").split() == ["False"]
+def test_records_and_pages_do_not_load_torch():
+    names = [
+        f"featmask.{name}" for name in NAMES if name.partition(".")[0] in ("records", "report", "drawing", "stats")
+    ]
+    code = f"import sys, importlib\nfor name in {names}: importlib.import_module(name)\nprint('torch' in sys.modules)"
+    assert run(code).split() == ["False"]
+
+
+def test_the_wings_are_apart():
+    """No module of a field knows another field, or the registry above them."""
+    for name, others in IMPORTS.items():
+        for wing, apart in (("classification", ("reid", "study")), ("reid", ("classification", "study"))):
+            if name.partition(".")[0] == wing:
+                assert not {other for other in others if other.partition(".")[0] in apart}, name
