@@ -160,8 +160,8 @@ class Shares(Sampler[list[Place]]):
             step, parts_of = self.processes * group, f"{self.batch_size // group} {unit}"
             raise FeatmaskError(
                 f"train.batch_size: {self.processes} processes cannot share a batch of {parts_of} out equally, 2 or "
-                f"more each; set it to a multiple of {step} from {2 * step} on, no more than there is data for, or start "
-                "fewer processes"
+                f"more each; set it to a multiple of {step} from {2 * step} on, no more than there is data for, or "
+                "start fewer processes"
             )
 
 
