@@ -85,7 +85,7 @@ def evaluate(
         found.save(save, task.about().get("classes", ()))
     finish(measured, as_json)
     if save is not None and not as_json:
-        print(f"records: {save}; a page of them: featmask report {save}")
+        print(f"records: {save}" + (f"; a page of them: featmask report {save}" if field.page else ""))
 
 
 def _check_options(given: set[str], field: Field, checkpoint: Path, recipe: Path | None) -> None:

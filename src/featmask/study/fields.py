@@ -31,6 +31,7 @@ class Field:
         options: of the verb ``evaluate``, those that this field alone has.
         asked: turns suites and those options into changes of the recipe, and into what :meth:`Task.measure` is told.
         foreign: whether models that featmask did not train can be measured.
+        page: whether ``featmask report`` makes a page of one model's records.
     """
 
     title: str
@@ -40,6 +41,7 @@ class Field:
     options: tuple[str, ...]
     asked: Callable[..., tuple[list[str], dict[str, Any]]]
     foreign: bool
+    page: bool
 
 
 FIELDS: dict[str, Field] = {
@@ -51,6 +53,7 @@ FIELDS: dict[str, Field] = {
         options=("ood", "corrupted", "surrogate"),
         asked=classification.asked,
         foreign=True,
+        page=True,
     ),
     "reid": Field(
         title="re-identification",
@@ -60,6 +63,7 @@ FIELDS: dict[str, Field] = {
         options=("rerank", "ap", "cross"),
         asked=reid.asked,
         foreign=False,
+        page=False,
     ),
 }
 
