@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from ..errors import FeatmaskError
-from .ball import Norm, check_budget, grey_levels
+from .ball import Norm, check_budget, check_pixels, grey_levels
 from .draws import Noise
 from .objectives import Loss, needs_classes
 
@@ -184,11 +184,7 @@ def check_samples(name: str, x: torch.Tensor, y: torch.Tensor, wanted: str, fits
             f"{name}: expected {wanted} and N integer labels; "
             f"got {x.dtype} {tuple(x.shape)} and {y.dtype} {tuple(y.shape)}"
         )
-    if x.numel() and not (float(x.min()) >= 0 and float(x.max()) <= 1):  # NaN fails too
-        raise FeatmaskError(
-            f"{name}: expected pixels in [0, 1], got {float(x.min()):g} to {float(x.max()):g}; "
-            "the normalisation belongs into the model"
-        )
+    check_pixels(x, name)
 
 
 def budget_text(eps: Fraction, norm: Norm) -> str:

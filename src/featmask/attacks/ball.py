@@ -114,6 +114,26 @@ def random_start(x: torch.Tensor, eps: float | torch.Tensor, norm: Norm, noise: 
     return project(x + eps * drawn.to(x), x, eps, norm)
 
 
+def check_pixels(x: torch.Tensor, name: str = "", advice: str = "the normalisation belongs into the model") -> None:
+    """Refuse pixels outside [0, 1].
+
+    Args:
+        x: pixels of any shape; none at all pass.
+        name: of what takes them, which the message begins with.
+        advice: what to do, which it ends with.
+
+    Raises:
+        FeatmaskError: a pixel below 0 or above 1, or NaN.
+    """
+    if not x.numel():
+        return
+    low, high = float(x.min()), float(x.max())
+    if not (low >= 0 and high <= 1):  # NaN fails too
+        raise FeatmaskError(
+            f"{name and f'{name}: '}expected pixels in [0, 1], got {low:g} to {high:g}{advice and f'; {advice}'}"
+        )
+
+
 def check_budget(adversarial: torch.Tensor, x: torch.Tensor, attack: Budget, eps: torch.Tensor | None = None) -> None:
     """Recompute the change from the pixels alone, in float64, whatever the attack did.
 

@@ -9,8 +9,9 @@ import torch
 
 from .apgd import auto_pgd
 from .attack import Attack, Model
-from .ball import lengths, project, random_start, steepest
+from .ball import project, random_start, steepest
 from .draws import Noise
+from .momentum import accumulate
 from .objectives import likeliest_others
 from .passes import Ascent, Standing, look, predict
 
@@ -18,7 +19,6 @@ from .passes import Ascent, Standing, look, predict
 _SPREAD = 0.01
 #: How many radii FGSM's step in L2 goes before it is brought back.
 _FAR = 1000
-_TINY = 1e-30
 
 
 def ascend(
@@ -85,9 +85,7 @@ def follow(attack: Attack, model: Model, own: Standing, draws: Noise, last: bool
             if not len(own.y):
                 return Ascent(found, broken)
         if attack.kind == "mifgsm":
-            # each gradient at L1 norm 1 (Dong et al. 2018, equation 6)
-            share = gradient / lengths(gradient, "l1").clamp_min(_TINY)
-            gradient = velocity = share if velocity is None else attack.momentum * velocity + share
+            gradient = velocity = accumulate(velocity, gradient, attack.momentum)
         own.now = project(own.now + _step(attack, gradient, own, steps), own.origin, own.eps, attack.norm, exact=True)
     found[own.place] = own.now
     if not last:
