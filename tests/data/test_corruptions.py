@@ -549,7 +549,7 @@ def test_the_images_given_are_left_alone_and_half_floats_are_taken():
         ({"pixels": torch.rand(2, 3, 7, 16)}, "got (2, 3, 7, 16)"),
         ({"pixels": torch.rand(3, 16, 16)}, "got (3, 16, 16)"),
         ({"pixels": torch.zeros(2, 3, 16, 16, dtype=torch.uint8)}, "divide 8-bit pixels by 255"),
-        ({"pixels": torch.full((2, 3, 16, 16), 1.01)}, "from 1.01 to 1.01"),
+        ({"pixels": torch.full((2, 3, 16, 16), 1.01)}, "got 1.01 to 1.01"),
         ({"pixels": torch.full((2, 3, 16, 16), -0.5)}, "before they are normalised"),
         ({"pixels": torch.full((2, 3, 16, 16), math.nan)}, "expected pixels in [0, 1]"),
     ],

@@ -114,7 +114,11 @@ def random_start(x: torch.Tensor, eps: float | torch.Tensor, norm: Norm, noise: 
     return project(x + eps * drawn.to(x), x, eps, norm)
 
 
-def check_pixels(x: torch.Tensor, name: str = "", advice: str = "the normalisation belongs into the model") -> None:
+def check_pixels(
+    x: torch.Tensor,
+    name: str = "",
+    advice: str = "the normalisation belongs into the model: featmask.Normalized(model, mean, std)",
+) -> None:
     """Refuse pixels outside [0, 1].
 
     Args:
@@ -127,7 +131,7 @@ def check_pixels(x: torch.Tensor, name: str = "", advice: str = "the normalisati
     """
     if not x.numel():
         return
-    low, high = float(x.min()), float(x.max())
+    low, high = (float(value) for value in x.detach().aminmax())
     if not (low >= 0 and high <= 1):  # NaN fails too
         raise FeatmaskError(
             f"{name and f'{name}: '}expected pixels in [0, 1], got {low:g} to {high:g}{advice and f'; {advice}'}"

@@ -55,20 +55,6 @@ def frozen(model: nn.Module, device: torch.device) -> Iterator[None]:
             parameter.requires_grad_(flag)
 
 
-def check_range(pixels: torch.Tensor) -> None:
-    """Refuse what is no pixels in [0, 1].
-
-    Raises:
-        FeatmaskError: values outside [0, 1], or NaN.
-    """
-    low, high = float(pixels.min()), float(pixels.max())
-    if not (low >= 0 and high <= 1):  # NaN fails too
-        raise FeatmaskError(
-            f"expected pixels in [0, 1], got {low:g} to {high:g}; put the normalisation inside: "
-            "featmask.Normalized(model, mean, std)"
-        )
-
-
 def is_random(
     model: Callable[[torch.Tensor], torch.Tensor], pixels: torch.Tensor, first: torch.Tensor, allowed: bool = False
 ) -> bool:

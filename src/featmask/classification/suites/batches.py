@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
+from ...attacks.ball import check_pixels
 from ...errors import FeatmaskError
-from ...evaluation.frozen import check_range
 
 Data = Dataset[Any] | Iterable[Any]
 
@@ -110,7 +110,7 @@ def checked_logits(model: nn.Module, batch: Batch, device: torch.device) -> torc
     Raises:
         FeatmaskError: pixels outside [0, 1], labels out of range, or logits of a wrong shape or not finite.
     """
-    check_range(batch.pixels)
+    check_pixels(batch.pixels)
     with torch.no_grad():
         logits: torch.Tensor = model(batch.pixels.to(device))
     if not torch.is_tensor(logits) or logits.dim() != 2 or len(logits) != len(batch.labels):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
+from ...attacks.ball import check_pixels
 from ...errors import FeatmaskError
 from . import blur, digital, noise, weather
 from .tables import CORRUPTIONS, NUDGE, SEVERITIES, STRENGTHS, Strength, severity_table
@@ -76,13 +77,7 @@ def _checked(pixels: torch.Tensor, name: str, severity: int, rows: Sequence[int]
         )
     if not pixels.is_floating_point():
         raise FeatmaskError(f"expected floating-point pixels in [0, 1], got {pixels.dtype}; divide 8-bit pixels by 255")
-    if len(pixels):
-        low, high = (float(value) for value in torch.aminmax(pixels.detach()))
-        if not (low >= 0 and high <= 1):  # NaN is in no range
-            raise FeatmaskError(
-                f"expected pixels in [0, 1], got values from {low:g} to {high:g}; "
-                "corrupt images before they are normalised"
-            )
+    check_pixels(pixels, advice="corrupt images before they are normalised")
     numbers = [int(row) for row in rows]
     if len(numbers) != len(pixels):
         raise FeatmaskError(f"expected one row for each of {len(pixels)} images, got {len(numbers)}")

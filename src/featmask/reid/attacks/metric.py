@@ -28,7 +28,8 @@ from typing import Literal, get_args
 import torch
 
 from ...attacks import Stream
-from ...attacks.ball import grey_levels, project, random_start, unit
+from ...attacks.ball import check_pixels, grey_levels, project, random_start, unit
+from ...attacks.momentum import accumulate
 from ...data.grey import grey_patches
 from ...errors import FeatmaskError
 from .embedding import Embed, check_features, features_of, gradient_of
@@ -166,18 +167,11 @@ def perturb(
             gradient, score = gradient_of(embed, now, aim.value, attack.eot)
             rising = score >= best_score
             best, best_score = torch.where(rising[:, None, None, None], now, best), torch.maximum(score, best_score)
-            velocity = _heavier(attack, velocity, gradient)
+            velocity = accumulate(velocity, gradient, attack.momentum) if attack.kind in _HEAVY else gradient
             now = project(now + stride * unit(velocity, attack.norm), origin, eps, attack.norm)
         if attack.kind == "lta":
             return now
         return torch.where(rising[:, None, None, None], now, best)
-
-
-def _heavier(attack: MetricAttack, velocity: torch.Tensor, gradient: torch.Tensor) -> torch.Tensor:
-    if attack.kind not in _HEAVY:
-        return gradient
-    mean = gradient.abs().flatten(1).mean(1)[:, None, None, None]
-    return attack.momentum * velocity + gradient / mean.clamp_min(torch.finfo(mean.dtype).tiny)
 
 
 def _aim(
@@ -227,8 +221,4 @@ def _check_pixels(attack: MetricAttack, x: torch.Tensor) -> None:
         raise FeatmaskError(f"expected pixels (N, C, H, W) as floats, got {x.dtype} {tuple(x.shape)}")
     if attack.kind == "lta" and x.shape[1] != 3:
         raise FeatmaskError(f"lta turns colour images grey: expected 3 channels, got {x.shape[1]}")
-    if x.numel() and not (float(x.min()) >= 0 and float(x.max()) <= 1):  # NaN fails too
-        raise FeatmaskError(
-            f"expected pixels in [0, 1], got {float(x.min()):g} to {float(x.max()):g}; "
-            "the normalisation belongs into embed"
-        )
+    check_pixels(x, advice="the normalisation belongs into embed")

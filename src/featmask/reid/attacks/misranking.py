@@ -17,7 +17,7 @@ from torch import nn
 from torch.nn import functional
 
 from ...attacks import Norm
-from ...attacks.ball import grey_levels, project
+from ...attacks.ball import check_pixels, grey_levels, project
 from ...errors import FeatmaskError
 from ...utils.progress import progress
 from .embedding import Embed, tracked_features
@@ -214,10 +214,7 @@ def _endless(batches: Batches) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
 def _checked(pixels: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     if pixels.dim() != 4 or len(pixels) != len(ids) or not len(pixels):
         raise FeatmaskError(f"mis-ranking: expected (N, C, H, W) and N ids, got {tuple(pixels.shape)} and {len(ids)}")
-    if not (float(pixels.min()) >= 0 and float(pixels.max()) <= 1):  # NaN fails too
-        raise FeatmaskError(
-            f"mis-ranking: expected pixels in [0, 1], got {float(pixels.min()):g} to {float(pixels.max()):g}"
-        )
+    check_pixels(pixels, "mis-ranking", "the normalisation belongs into embed")
     return pixels.detach().clone(), ids.to(pixels.device)
 
 

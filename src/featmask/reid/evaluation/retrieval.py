@@ -13,9 +13,10 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from ...attacks.ball import check_pixels
 from ...errors import FeatmaskError
 from ...evaluation import Evaluation, frozen
-from ...evaluation.frozen import check_range, device_of, is_random
+from ...evaluation.frozen import device_of, is_random
 from ...records.runs import Suite
 from ...retrieval import RetrievalScores, rerank
 from ...retrieval import evaluate as score
@@ -112,7 +113,7 @@ def describe(
 
 def features_of(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     """Checked features of one batch, without gradients; the caller has the model in eval mode."""
-    check_range(pixels)
+    check_pixels(pixels)
     with torch.no_grad():
         features: torch.Tensor = model(pixels)
     if not isinstance(features, torch.Tensor) or features.dim() != 2 or len(features) != len(pixels):
