@@ -1,4 +1,4 @@
-"""From outcomes a sample to a suite's figures."""
+"""From outcomes per sample to a suite's figures."""
 
 from __future__ import annotations
 
@@ -8,26 +8,36 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .metrics import area_under_roc, balanced_accuracy, calibration_error
+from ...errors import require
 from .outcomes import ROUNDED, Columns
 from .plans import Plan
 
-#: Terms of means that a record does not keep a sample.
+#: Terms of means that a record does not keep per sample.
 _TERMS = ("nll", "brier")
 
 
 def clean_figures(columns: Columns, ood: npt.NDArray[np.float64] | None) -> dict[str, float]:
-    """Accuracy and calibration; how well confidence tells the data from others, if others were given."""
-    right = columns["correct"] == 1
+    """Accuracy and calibration; how well confidence tells the data from others, if others were given.
+
+    ``balanced_accuracy`` is the mean over the classes that occur; ``ood_auroc`` is Hendrycks and Gimpel's (2017), with
+    the largest probability as the score.
+    """
+    from ...stats.calibration import calibration_error  # here, since SciPy takes a second to load
+
+    scores, right = require("sklearn.metrics", "train"), columns["correct"] == 1
+    predicted, labels, confidence = columns["predicted"], columns["label"], columns["confidence"]
+    # balanced_accuracy_score is the same, and warns of classes that are predicted and do not occur
+    balanced = scores.recall_score(labels, predicted, labels=np.unique(labels), average="macro", zero_division=0)
     found = {
         "accuracy": float(right.mean()),
-        "balanced_accuracy": balanced_accuracy(columns["predicted"], columns["label"]),
-        "ece": calibration_error(columns["confidence"], right),
+        "balanced_accuracy": float(balanced),
+        "ece": calibration_error(confidence, right),
         "brier": float(columns["brier"].mean()),
         "nll": float(columns["nll"].mean()),
     }
     if ood is not None:
-        found["ood_auroc"] = area_under_roc(columns["confidence"], ood)
+        inside = np.repeat([1, 0], [len(confidence), len(ood)])
+        found["ood_auroc"] = float(scores.roc_auc_score(inside, np.concatenate([confidence, ood])))
     return found
 
 

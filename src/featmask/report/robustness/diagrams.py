@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 from ...drawing.svg import INK, PALETTE, PANEL, drawn, plain
+from ...stats.calibration import BINS, Bin
 from .checks import Check
-from .figures import BINS, Bin, reliability
+from .figures import reliability
 from .read import Subject
 
 #: An axis that spans so much is a logarithmic one.

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +14,13 @@ import numpy.typing as npt
 from ...records.metric import Metric
 from ...records.names import ATTACKS
 from ...stats import Interval, wilson
+from ...stats.calibration import Bin, confidence_bins
 from .read import Subject, suite_place
 
 Floats = npt.NDArray[np.float64]
 NORM_TITLES = {"linf": "L∞", "l2": "L2", "l1": "L1"}
 #: The budget that stands for a norm where it was measured; else the middle of those that were.
 USUAL = {"linf": Fraction(8, 255), "l2": Fraction(1, 2), "l1": Fraction(12)}
-#: As many as the calibration error has.
-BINS = 15
 #: A curve has no more points, however many samples it is made of.
 POINTS = 200
 
@@ -89,16 +88,6 @@ class Flips:
             return math.nan
         # no interpolation between a radius and infinity
         return float(np.median(right)) if share == 0.5 else float(np.quantile(right, share, method="inverted_cdf"))
-
-
-class Bin(NamedTuple):
-    """Samples whose confidence lies in (low, high]."""
-
-    low: float
-    high: float
-    n: int
-    confidence: float
-    accuracy: float
 
 
 def share_of(right: npt.NDArray[Any], suites: tuple[str, ...], of: str) -> Share:
@@ -234,14 +223,7 @@ def reliability(subject: Subject) -> list[Bin]:
     columns = subject.samples.get("clean", {})
     if "confidence" not in columns or "correct" not in columns or not len(columns["correct"]):
         return []
-    confidence = np.asarray(columns["confidence"], dtype=np.float64)
-    correct = np.asarray(columns["correct"], dtype=np.float64)
-    place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    return [
-        Bin(b / BINS, (b + 1) / BINS, int(own.sum()), float(confidence[own].mean()), float(correct[own].mean()))
-        for b in range(BINS)
-        if (own := place == b).any()
-    ]
+    return confidence_bins(columns["confidence"], columns["correct"])
 
 
 def corrupted_suites(subject: Subject) -> list[str]:
