@@ -16,6 +16,7 @@ from torch.utils.data import DataLoader
 from ..data import Images, Splits, load_images
 from ..errors import FeatmaskError
 from ..evaluation import Evaluation
+from ..evaluation.frozen import full_float32
 from ..models import Normalized, build_model, pretrained_statistics
 from ..training import TrainingTask
 from ..training.sampling import Shuffle
@@ -162,7 +163,7 @@ class _CrossEntropy(nn.Module):
 def _validate(model: nn.Module, data: Images, batch_size: int, device: torch.device) -> dict[str, float]:
     """Loss and accuracy on the validation part; the main process computes them alone."""
     loss, right = 0.0, 0
-    with evaluating(model), torch.no_grad():
+    with evaluating(model), full_float32(), torch.no_grad():
         for pixels, labels, _, _ in DataLoader(data, batch_size=batch_size):
             logits = model(pixels.to(device)).float()
             loss += float(functional.cross_entropy(logits, labels.to(device), reduction="sum"))

@@ -1,4 +1,4 @@
-"""The model as it was handed over, before anything was switched: what is in training mode, which masks act."""
+"""The model as the doctor received it, before anything is switched: what is in training mode, which masks act."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..evaluation.frozen import full_float32
 from ..family import RandomErasing
 from ..insert import attached
 from ..layers import LocalFeatureMasking
@@ -25,7 +26,7 @@ _SHOWN = 4
 
 
 @dataclass(frozen=True)
-class Handover:
+class AsReceived:
     """Two passes as the model came, and what acted in them.
 
     Attributes:
@@ -45,17 +46,17 @@ class Handover:
     stuck: list[str]
 
 
-def hand_over(model: nn.Module, x: torch.Tensor) -> Handover:
-    """Look at a model in the modes that it came in; batch statistics and modes stay as they were."""
+def as_received(model: nn.Module, x: torch.Tensor) -> AsReceived:
+    """Two passes in the modes that a model came in, full float32; batch statistics and modes stay as they were."""
     masks = masks_of(model)
     training = [f"{name} ({_kind(part)})" for name, part in model.named_modules() if part.training and _modal(part)]
-    with untouched(model):
+    with untouched(model), full_float32():
         with _watching(masks) as acted:
             first, second = logits_of(model(x)), logits_of(model(x))
         with _watching(masks) as stuck, evaluating(model):
             model(x)
     on = [name for name, layer in masks.items() if name in acted or (layer.training and _rate(layer) != 0)]
-    return Handover(first.float(), second.float(), training, list(masks), on, sorted(stuck))
+    return AsReceived(first.float(), second.float(), training, list(masks), on, sorted(stuck))
 
 
 def masks_of(model: nn.Module) -> dict[str, nn.Module]:
@@ -71,7 +72,7 @@ def masks_of(model: nn.Module) -> dict[str, nn.Module]:
     return found
 
 
-def mode_check(came: Handover, logits: torch.Tensor, random: bool) -> Check:
+def mode_check(came: AsReceived, logits: torch.Tensor, random: bool) -> Check:
     """Eval mode on every submodule, not only on the root.
 
     Args:
@@ -90,7 +91,7 @@ def mode_check(came: Handover, logits: torch.Tensor, random: bool) -> Check:
     )
 
 
-def mask_check(came: Handover) -> Check:
+def mask_check(came: AsReceived) -> Check:
     """Masking is for training alone."""
     wrong = list(dict.fromkeys([*came.stuck, *came.on]))
     state = "acts in eval mode" if came.stuck else "came switched on"

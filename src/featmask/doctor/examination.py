@@ -9,7 +9,7 @@ from torch import nn
 
 from ..utils.progress import Bar
 from . import curve_checks, gradient_checks, questions, rival_checks, setup_checks
-from .as_received import Handover, mask_check, mode_check
+from .as_received import AsReceived, mask_check, mode_check
 from .diagnosis import Check
 from .questions import Question
 from .subject import FEW, Subject, gradients
@@ -41,7 +41,7 @@ class Examination:
         self.checks.append(question.skip(unless) if unless else make())
         self.bar.advance(1, question.title)
 
-    def set_up(self, came: Handover, first: torch.Tensor, second: torch.Tensor) -> None:
+    def set_up(self, came: AsReceived, first: torch.Tensor, second: torch.Tensor) -> None:
         """Pixels, modes, logits, labels; ``first`` and ``second`` are logits of the same images in eval mode."""
         subject, logits = self.subject, self.subject.logits
         self.ask(questions.PIXELS, lambda: setup_checks.pixel_check(subject.x))

@@ -1,4 +1,4 @@
-"""The doctor's door: options and data are looked at first, then the model."""
+"""``examine``: options and data are checked first, then the model is asked one question after the other."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ..evaluation import frozen
 from ..evaluation.portions import Portions
 from ..utils.progress import progress
 from ..utils.radii import radius
-from .as_received import hand_over
+from .as_received import as_received
 from .chance import ALPHA
 from .diagnosis import Diagnosis
 from .examination import SOME, TOTAL, Examination
@@ -81,7 +81,7 @@ def examine(
         y = torch.cat([batch.labels for batch in found]).to(where)
         rows = [int(row) for batch in found for row in batch.columns["index"]]
         some, portions = x[: min(SOME, batch_size)], Portions(batch_size)
-        came = hand_over(model.to(where), some)
+        came = as_received(model.to(where), some)
         with frozen(model, where), twin, progress("examining", TOTAL) as bar:
             pair = [logits_in_portions(model, some, portions) for _ in range(2)]
             random = not torch.equal(*pair)

@@ -7,7 +7,7 @@ from torch import nn
 
 from ..models import looks_like_probabilities
 from . import questions
-from .as_received import Handover
+from .as_received import AsReceived
 from .chance import ALPHA, FLAT, at_least, at_most, beyond, percent
 from .diagnosis import Check
 from .subject import Subject
@@ -118,7 +118,7 @@ def saturation_check(subject: Subject) -> Check:
     )
 
 
-def repeatable_check(came: Handover, logits: torch.Tensor, second: torch.Tensor) -> Check:
+def repeatable_check(came: AsReceived, logits: torch.Tensor, second: torch.Tensor) -> Check:
     """Two passes over the same images give the same bits, as the model came and in eval mode."""
     random, at_first = not torch.equal(logits, second), not torch.equal(came.first, came.second)
     changed = int((logits.argmax(1) != second.argmax(1)).sum())

@@ -1,10 +1,11 @@
-"""What every evaluation must hold to, and what it gives: a record, and an outcome for every sample."""
+"""What every evaluation must hold to (eval mode, full float32, no randomness), and what it gives."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,21 +37,48 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 @contextmanager
+def full_float32() -> Iterator[None]:
+    """Products and convolutions in float32 with all of its bits, on every device; settings are put back afterwards.
+
+    TF32 has ten bits of mantissa, too few to measure a change of 1/255 with, and is torch's default for convolutions.
+    """
+    kept = []
+    for read, write, _ in _precisions():
+        with suppress(RuntimeError):  # torch's older switches cannot be read where its newer ones say something else
+            kept.append((write, read()))
+    try:
+        for _, write, full in _precisions():
+            write(full)
+        yield
+    finally:
+        for write, before in kept:
+            write(before)
+
+
+def _precisions() -> Iterator[tuple[Callable[[], Any], Callable[[Any], None], Any]]:
+    """How each precision of float32 is read and written, and what stands for all bits."""
+    cudnn: Any = torch.backends.cudnn
+    yield partial(getattr, cudnn, "allow_tf32"), partial(setattr, cudnn, "allow_tf32"), False
+    yield torch.get_float32_matmul_precision, torch.set_float32_matmul_precision, "highest"
+    if hasattr(cudnn, "conv"):  # torch 2.9 and later; written last, since these win
+        mkldnn: Any = torch.backends.mkldnn
+        matmul = torch.backends.cuda.matmul
+        for part in (cudnn.conv, cudnn.rnn, matmul, mkldnn.conv, mkldnn.rnn, mkldnn.matmul):
+            yield partial(getattr, part, "fp32_precision"), partial(setattr, part, "fp32_precision"), "ieee"
+
+
+@contextmanager
 def frozen(model: nn.Module, device: torch.device) -> Iterator[None]:
     """Eval mode on every submodule, no gradients for parameters, float32 throughout; all put back afterwards.
 
     The model is moved to ``device`` and stays there.
     """
     wanted = {parameter: parameter.requires_grad for parameter in model.parameters()}
-    tf32 = torch.backends.cudnn.allow_tf32
     try:
-        # ten bits of mantissa are not what an attack of 1/255 is measured with
-        torch.backends.cudnn.allow_tf32 = False
         model.requires_grad_(False).to(device)
-        with evaluating(model), torch.autocast(device.type, enabled=False):
+        with evaluating(model), full_float32(), torch.autocast(device.type, enabled=False):
             yield
     finally:
-        torch.backends.cudnn.allow_tf32 = tf32
         for parameter, flag in wanted.items():
             parameter.requires_grad_(flag)
 
