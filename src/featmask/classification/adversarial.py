@@ -1,4 +1,4 @@
-"""Adversarial training of classifiers: the model learns from what an attack makes of each batch.
+"""Adversarial training of classifiers: the model is trained on what an attack makes of each batch.
 
 PGD: Madry et al. 2018, "Towards deep learning models resistant to adversarial attacks". TRADES: Zhang et al. 2019,
 "Theoretically principled trade-off between robustness and accuracy". Free: Shafahi et al. 2019, "Adversarial training
@@ -56,7 +56,7 @@ class Climb:
         """Return the pixels at the top, (N, C, H, W); parameters get no gradient, and none is computed.
 
         Args:
-            losses: pixels -> a loss a sample (N,), each of its own sample alone.
+            losses: pixels -> one loss per sample (N,), each of its own sample alone.
             start: within the ball.
             origin: the ball's centres, in [0, 1].
         """
@@ -97,7 +97,7 @@ class OnAdversarial(nn.Module):
     def forward(
         self, model: nn.Module, pixels: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Loss and number of right answers, both on the images that are learned from."""
+        """Loss and number of right answers, both on the images that the model is trained on."""
         clean = _clean_count(self.clean_share, len(pixels))
         origin, targets = pixels[clean:], labels[clean:]
         with evaluating(model), torch.autocast(pixels.device.type, enabled=False):

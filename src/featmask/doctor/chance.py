@@ -48,9 +48,9 @@ def _exactly(count: int, n: int, share: float) -> float:
     return math.exp(ways + count * math.log(share) + (n - count) * math.log1p(-share))
 
 
-def beyond(count: int, n: int, share: float, alpha: float = ALPHA) -> bool:
+def beyond(count: int, n: int, share: float) -> bool:
     """Whether ``count`` of ``n`` is more than an allowed ``share`` explains."""
-    return n > 0 and at_least(count, n, share) <= alpha
+    return n > 0 and at_least(count, n, share) <= ALPHA
 
 
 def outweighs(more: int, fewer: int, alpha: float = ALPHA) -> bool:

@@ -24,7 +24,7 @@ NEEDED = ("pixel_range", "finite", "labels", "accuracy")
 
 
 class Examination:
-    """Ask one thing after the other.
+    """Asks the questions in their order, and keeps the checks.
 
     Args:
         subject: who is examined.

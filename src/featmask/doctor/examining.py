@@ -51,7 +51,7 @@ def examine(
         samples: how many leading samples are examined; more find smaller faults.
         batch_size: how many are computed at once.
         steps: of PGD; the curve goes up to 2.5 times as many.
-        queries: of Square, a sample.
+        queries: of Square, per sample.
         surrogate: another model of the same task, best an undefended twin: do its attacks transfer?
         device: where to compute; default: where the model is.
         seed: of everything that is drawn.

@@ -1,4 +1,4 @@
-"""What follows gradients, and what it leaves: the yardstick of the checks of attacks."""
+"""Attacks that follow gradients, and the samples that they leave right: what other attacks are compared with."""
 
 from __future__ import annotations
 

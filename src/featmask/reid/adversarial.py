@@ -1,4 +1,4 @@
-"""Training defences against metric attacks: a part of each batch is attacked before the model learns from it.
+"""Training defences against metric attacks: a part of each batch is attacked before the model is trained on it.
 
 Adversarial metric training: Bai et al. 2019, "Adversarial metric attack and defense for person re-identification"
 (MI-FGSM). GOAT: Bouniot et al. 2020, "Vulnerability of person re-identification models to metric adversarial attacks"
@@ -45,9 +45,9 @@ def adversarial_batch(
     identity is pushed from its own clean feature.
 
     Nothing is added to the gradients of the model's parameters. The modes of the model are the caller's: the attack
-    wants eval mode (``modes.evaluating``; BatchNorm would mix the images of a batch, and its statistics would take in
-    those along the way), and the training step after it wants training mode again. In distributed training, pass the
-    bare model's embedding and not the wrapper's.
+    wants eval mode (``utils.eval_mode.evaluating``; BatchNorm would mix the images of a batch, and its statistics would
+    take in those along the way), and the training step after it wants training mode again. In distributed training,
+    pass the bare model's embedding and not the wrapper's.
 
     Args:
         embed: pixels in [0, 1] -> features (N, D) as retrieval compares them, differentiable, in eval mode.

@@ -57,7 +57,7 @@ class Searches:
             average_precision=settings.average_precision,
             **settings.rerank.model_dump(),
             split=split,
-            **self._told(),
+            **self._notes_and_settings(),
         )
 
     def attack(
@@ -78,7 +78,7 @@ class Searches:
             batch_size=settings.batch_size,
             device=self.where,
             pictures=pictures,
-            **self._told(),
+            **self._notes_and_settings(),
         )
 
     def _describe(self, side: Side, name: str) -> Described:
@@ -91,7 +91,7 @@ class Searches:
             title=f"describing {name}",
         )
 
-    def _told(self) -> dict[str, Any]:
+    def _notes_and_settings(self) -> dict[str, Any]:
         data = self.recipe.data
         settings = {
             "data": self.splits.name,

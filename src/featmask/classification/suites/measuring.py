@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import nn
 from torch.utils.data import Dataset, Subset
 
 from ... import __version__
@@ -132,16 +133,24 @@ class Measuring:
         return self.plan.warnings + (random if self.setting.passes > 1 else ())
 
     def _key(self, ood: str) -> str:
-        """What outcomes depend on: what was measured under another key is not taken."""
-        digest = hashlib.sha256()
-        facts = [__version__, self.plan.name, self.plan.plain(), self.setting.seed, self.setting.passes, self.limit]
-        digest.update(json.dumps([*facts, self.total, ood], sort_keys=True).encode())
-        digest.update(type(self.setting.model).__qualname__.encode())
-        for name, tensor in self.setting.model.state_dict().items():
-            digest.update(name.encode())
-            if torch.is_tensor(tensor):
-                digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-        return digest.hexdigest()[:16]
+        facts = [self.plan.name, self.plan.plain(), self.setting.seed, self.setting.passes, self.limit, self.total, ood]
+        return key_of(facts, self.setting.model)
+
+
+def key_of(facts: Sequence[Any], model: nn.Module) -> str:
+    """What outcomes depend on, in short; what was measured under another key is not taken.
+
+    Args:
+        facts: JSON values.
+        model: its class and everything in its state.
+    """
+    digest = hashlib.sha256(json.dumps([__version__, *facts], sort_keys=True).encode())
+    digest.update(type(model).__qualname__.encode())
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        if torch.is_tensor(tensor):
+            digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
 
 
 def _finished(path: Path, key: str) -> Evaluation | None:

@@ -21,7 +21,7 @@ from .plans import Method, Plan
 
 Columns = dict[str, npt.NDArray[Any]]
 Result = TypeVar("Result")
-#: Before an attack's name: right after its images were rounded to 8 bits. Told as a share, not kept a sample.
+#: Before an attack's name: right after its images were rounded to 8 bits. Recorded as a share, not per sample.
 ROUNDED = "8-bit "
 
 

@@ -17,6 +17,7 @@ from ...records.runs import Suite
 from ...utils.progress import progress
 from .batches import batches, check_model, checked_logits, count
 from .figures import suite_figures
+from .measuring import key_of
 from .outcomes import Columns
 from .plans import Plan
 
@@ -50,8 +51,7 @@ def evaluate_published(
     plan = Plan(corrupted.name, corruptions=corrupted.kinds, severities=corrupted.severities)
     cells = [(kind, severity) for kind in corrupted.kinds for severity in corrupted.severities]
     path = None if folder is None else Path(folder) / "eval" / f"{corrupted.name}.partial.jsonl"
-    # no model in the key: a folder is one model's
-    journal = Journal(path, f"{plan.plain()} {limit} {sum(p.numel() for p in model.parameters())}")
+    journal = Journal(path, "" if path is None else key_of([plan.name, plan.plain(), limit], model))
     with frozen(model, where), progress(f"evaluating {corrupted.name}", len(cells)) as bar:
         first = next(batches(corrupted.images(*cells[0]), batch_size, 2))
         is_random(model, first.pixels.to(where), checked_logits(model, first, where))

@@ -19,7 +19,7 @@ from ...records.runs import Suite
 from ...utils.progress import progress
 from ..attacks import Guides, MetricAttack, MisRanking, choose_guides, guides_rule, perturb
 from .adversarial_images import file_names, save_pictures
-from .attack_plan import Attack, Plan, check_call, check_own, make_plan
+from .attacked_side import Attack, AttackedSide, check_call, check_same_model, choose_side
 from .retrieval import JUNK, Described, features_of, outcomes, rank_scores, recorded, who
 
 UPPER_BOUND = "first-order attacks alone: an upper bound on what survives"
@@ -62,7 +62,7 @@ def attack_retrieval(
         guides: images that an image is pushed from at most, see :func:`featmask.reid.attacks.choose_guides`. They are
             taken from the other side of the search.
         average_precision: ``standard`` or ``trapezoid``.
-        batch_size: images a step.
+        batch_size: images per step.
         device: where to compute; default: where the model is.
         seed: of the attacks' random starts.
         split: what the data are, for the record.
@@ -77,22 +77,22 @@ def attack_retrieval(
     """
     check_call(attacks, on, limit)
     where = torch.device(device) if device is not None else device_of(model)
-    plan, clean = make_plan(query, gallery, on, limit, average_precision)
-    columns = {f"clean.{name}": values for name, values in outcomes(clean, plan.queries).items()}
+    side, clean = choose_side(query, gallery, on, limit, average_precision)
+    columns = {f"clean.{name}": values for name, values in outcomes(clean, side.queries).items()}
     worst: dict[str, npt.NDArray[Any]] = {}
-    total = len(plan.rows) * len(attacks)
+    total = len(side.rows) * len(attacks)
     with frozen(model, where), progress(f"attacking the {on}", total) as bar:
-        check_own(model, plan, where)
+        check_same_model(model, side, where)
         for attack in attacks:
             folder = None if pictures is None else Path(pictures) / attack.name.replace("/", "_")
             moved = []
-            for start, features in _attacked(model, plan, attack, guides, batch_size, where, seed, folder):
+            for start, features in _attacked(model, side, attack, guides, batch_size, where, seed, folder):
                 moved.append(features)
-                bar.advance(len(features), note=f"{attack.name} {start + len(features)}/{len(plan.rows)}")
-            target = plan.target.moved(plan.rows, torch.cat(moved))
+                bar.advance(len(features), note=f"{attack.name} {start + len(features)}/{len(side.rows)}")
+            target = side.target.moved(side.rows, torch.cat(moved))
             sides = (target, gallery) if on == "query" else (query, target)
             scores = rank_scores(*sides, average_precision)
-            for name, values in outcomes(scores, plan.queries).items():
+            for name, values in outcomes(scores, side.queries).items():
                 size = attack.name.partition("@")[2]
                 columns[_column(attack, name)] = values
                 key, before = f"worst.{name}@{size}", columns[f"clean.{name}"]
@@ -100,8 +100,8 @@ def attack_retrieval(
     columns |= worst
     record = {
         **recorded(clean),
-        "scored_queries": len(plan.queries),
-        "attacked_images": len(plan.rows),
+        "scored_queries": len(side.queries),
+        "attacked_images": len(side.rows),
         "limit": limit,
         "seed": seed,
         "batch_size": batch_size,
@@ -116,13 +116,13 @@ def attack_retrieval(
     kinds = {attack.kind for attack in attacks if isinstance(attack, MetricAttack)}
     warned += [ONE_ATTACK] if {"sma", "odfa"} <= kinds else []
     metrics = {_metric(name): float(values.mean()) for name, values in columns.items()}
-    suite = Suite(f"attack_{on}", split, len(plan.queries), metrics, record, tuple(warned))
-    return Evaluation(suite, {**who(query, plan.queries), **columns})
+    suite = Suite(f"attack_{on}", split, len(side.queries), metrics, record, tuple(warned))
+    return Evaluation(suite, {**who(query, side.queries), **columns})
 
 
 def _attacked(
     model: nn.Module,
-    plan: Plan,
+    side: AttackedSide,
     attack: Attack,
     count: int,
     batch_size: int,
@@ -132,12 +132,12 @@ def _attacked(
 ) -> Iterator[tuple[int, torch.Tensor]]:
     """Features after the attack, batch by batch, and where each batch starts among the attacked rows."""
     generator = torch.Generator().manual_seed(seed)
-    chosen = plan.target.take(plan.rows)
-    guides = guides_of(attack, chosen, plan.pool, count)
+    chosen = side.target.take(side.rows)
+    guides = guides_of(attack, chosen, side.pool, count)
     files = file_names(chosen.paths, chosen.rows.tolist())
-    for start in range(0, len(plan.rows), batch_size):
+    for start in range(0, len(side.rows), batch_size):
         rows = slice(start, start + batch_size)
-        x = chosen.pixels(range(*rows.indices(len(plan.rows)))).to(device)
+        x = chosen.pixels(range(*rows.indices(len(side.rows)))).to(device)
         own = None if guides is None else guides[rows]
         moved = adversarial(model, attack, x, own, chosen.features[rows].to(device), generator)
         if folder is not None:
@@ -214,11 +214,11 @@ def _metric(column: str) -> str:
 
 
 def _settings(attack: Attack) -> dict[str, Any]:
-    told: dict[str, Any] = {"name": attack.name, "eps": str(attack.eps), "norm": attack.norm}
+    common: dict[str, Any] = {"name": attack.name, "eps": str(attack.eps), "norm": attack.norm}
     if isinstance(attack, MisRanking):
-        return {**told, "kind": "misranking", "trained_steps": len(attack.losses)}
+        return {**common, "kind": "misranking", "trained_steps": len(attack.losses)}
     return {
-        **told,
+        **common,
         "kind": attack.kind,
         "steps": 1 if attack.kind == "fgsm" else attack.steps,
         "step_size": attack.stride(),

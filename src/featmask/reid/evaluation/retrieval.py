@@ -88,7 +88,7 @@ def describe(
             It is switched to eval mode, every submodule, and put back afterwards.
         side: query or gallery.
         cameras: False where the data have none.
-        batch_size: images a forward.
+        batch_size: images per pass.
         device: where to compute; default: where the model is.
         title: shown beside the progress.
 

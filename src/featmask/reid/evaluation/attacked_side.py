@@ -26,7 +26,7 @@ _PROBED, _SAME = 8, 0.01
 
 
 @dataclass(frozen=True)
-class Plan:
+class AttackedSide:
     """Which images are attacked, and which queries are scored for it.
 
     Attributes:
@@ -60,28 +60,28 @@ def check_call(attacks: Sequence[Attack], on: str, limit: int | None) -> None:
             raise FeatmaskError(f"{name} twice: figures are told apart by an attack's kind and size; run one at a time")
 
 
-def check_own(model: nn.Module, plan: Plan, device: torch.device) -> None:
+def check_same_model(model: nn.Module, side: AttackedSide, device: torch.device) -> None:
     """Refuse clean features that are not what the model, frozen by the caller, says of a few of the images.
 
     Raises:
         FeatmaskError: they are not.
     """
-    some = plan.target.take(plan.rows[:_PROBED])
+    some = side.target.take(side.rows[:_PROBED])
     found = features_of(model, some.pixels(range(len(some.rows))).to(device)).float().cpu()
     limit = _SAME * float(some.features.norm(dim=1).max())
     if found.shape != some.features.shape or not float((found - some.features).norm(dim=1).max()) <= limit:
         raise FeatmaskError("the clean features are another model's: describe both sides by the attacked model first")
 
 
-def make_plan(
+def choose_side(
     query: Described, gallery: Described, on: str, limit: int | None, form: str
-) -> tuple[Plan, RetrievalScores]:
+) -> tuple[AttackedSide, RetrievalScores]:
     """Choose, by the rules of ``attack_retrieval``; also the clean scores of all queries."""
     clean = rank_scores(query, gallery, form)
     queries = np.flatnonzero(clean.first_hit >= 0)
     if limit is not None and limit < len(queries):
         queries = np.sort(np.random.default_rng(_CHOICE_SEED).permutation(queries)[:limit])
     if on == "query":
-        return Plan(queries, queries, query, gallery), clean
+        return AttackedSide(queries, queries, query, gallery), clean
     wanted = np.isin(gallery.pids, query.pids[queries]) & (gallery.pids != JUNK)
-    return Plan(queries, np.flatnonzero(wanted), gallery, query), clean
+    return AttackedSide(queries, np.flatnonzero(wanted), gallery, query), clean
