@@ -95,7 +95,7 @@ def test_an_image_that_did_not_change_has_its_clean_feature(sides, monkeypatch):
 
     model = Coarse()
     described = [describe(model, side, batch_size=64) for side in sides]
-    monkeypatch.setattr(attacked, "check_own", lambda *_: None)
+    monkeypatch.setattr(attacked, "check_same_model", lambda *_: None)
     result = attack_retrieval(model, *described, [attack("sma", 0, 1)], batch_size=3)
     assert result.samples["sma.ap@0/255"].tolist() == result.samples["clean.ap"].tolist()
 
@@ -176,7 +176,7 @@ def test_a_query_that_an_attack_helps_counts_as_it_was(model, described, monkeyp
     right = torch.stack([described[1].features[described[1].pids == pid].mean(0) for pid in described[0].pids[VALID]])
     monkeypatch.setattr(attacked, "features_of", lambda model, x: right)
     broken = replace(described[0], features=-clean)
-    monkeypatch.setattr(attacked, "check_own", lambda *_: None)
+    monkeypatch.setattr(attacked, "check_same_model", lambda *_: None)
     result = attack_retrieval(model, broken, described[1], [attack("sma", 2)])
     assert result.suite.metrics["sma.mAP@2/255"] > result.suite.metrics["clean.mAP"]
     assert result.suite.metrics["worst.mAP@2/255"] == result.suite.metrics["clean.mAP"]
