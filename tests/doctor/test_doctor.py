@@ -13,6 +13,9 @@ from sklearn.metrics import cohen_kappa_score
 from torch import nn
 from torch.utils.data import TensorDataset
 
+from featmask.attacks import Attack
+from featmask.classification.suites import Options, evaluate
+from featmask.classification.suites.plans import Plan
 from featmask.doctor import Check, Diagnosis, chance, curve_checks, examine, gradient_checks, rival_checks, setup_checks
 from featmask.doctor.subject import Subject
 from featmask.doctor.white_box import WhiteBox
@@ -229,6 +232,36 @@ def test_attacks_are_made_on_those_that_are_asked_for(linear):
     # made once: the second answer is the first one
     assert whole.after(whole.attack(kind="fgsm"), among=some) is after
     assert not whole.after(whole.attack(kind="fgsm")).any()
+
+
+class Turns(nn.Module):
+    """Right in as many of five passes in a row as the first pixel says in fifths; surer in the minority of them."""
+
+    turn = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        often = (x[:, 0, 0, 0] * 5).round().detach()
+        right = self.turn < often
+        sure = torch.where(right == (often < 3), 4.0, 0.3) * torch.where(right, 1, -1)
+        self.turn = (self.turn + 1) % 5
+        score = sure + 0.01 * x.flatten(1).mean(1)
+        return torch.stack([-score / 2, score / 2], 1)
+
+
+def test_a_random_models_answer_is_the_same_for_the_doctor_and_for_a_record():
+    often = torch.tensor([0, 1, 2, 3, 4, 5] * 2)
+    x = torch.rand(12, 1, 3, 3)
+    x[:, 0, 0, 0] = often / 5
+    y, fgsm = torch.ones(12, dtype=torch.long), Attack("fgsm", Fraction(1, 255), eot=5)
+    options = Options(passes=5, eot=5)
+    record = evaluate(Turns(), TensorDataset(x, y), Plan("own", (fgsm,)), options=options, allow_stochastic=True)
+    assert record.samples["clean"].tolist() == (often.double() / 5).tolist()
+    whole = Subject(Turns(), x, y, list(range(12)), torch.zeros(12, 2), Fraction(1, 255), "linf", passes=5)
+    assert torch.equal(whole.right, torch.from_numpy(record.samples["clean"]) > 0.5)
+    assert torch.equal(whole.after(fgsm), torch.from_numpy(record.samples[fgsm.name]) > 0.5)
+    # the mean of the probabilities would take another side
+    mean = torch.stack([whole.model(x).softmax(1)[:, 1] for _ in range(5)]).mean(0)
+    assert ((mean > 0.5) != whole.right).any()
 
 
 def edge(share: float) -> int:

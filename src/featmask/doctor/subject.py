@@ -10,8 +10,9 @@ from fractions import Fraction
 import torch
 from torch import nn
 
-from ..attacks import Attack, Draws, Norm
+from ..attacks import Attack, Norm
 from ..attacks.objectives import objective
+from ..classification.suites.outcomes import Setting
 from ..classification.suites.plans import Method
 from ..errors import FeatmaskError
 from ..evaluation.portions import Portions
@@ -21,6 +22,8 @@ from ..models.outputs import logits_of
 EOT = 5
 #: Samples of a random model that are attacked: each costs EOT passes.
 FEW = 32
+#: A sample counts as right above this share of right passes.
+MOST = 0.5
 
 
 @dataclass
@@ -66,7 +69,9 @@ class Subject:
         )  # fmt: skip
 
     def after(self, attack: Method | None, among: torch.Tensor | None = None, again: int = 0) -> torch.Tensor:
-        """Right after an attack, (N,), by a fresh pass; None: before any. Samples that are wrong already stay wrong.
+        """Right after an attack, (N,), by fresh passes; None: before any. Samples that are wrong already stay wrong.
+
+        A sample of a random model is right where most of its passes are.
 
         Args:
             attack: made once for the same samples.
@@ -82,27 +87,21 @@ class Subject:
         return self.outcomes[key]
 
     def _after(self, attack: Method | None, among: torch.Tensor | None, again: int) -> torch.Tensor:
+        setting = Setting(self.model, self.x.device, self.seed, self.passes, self.portions)
         if attack is None:
-            return torch.cat(self.portions.each(lambda part: self._answers(self.x[part], self.y[part]), len(self.y)))
+            shares = self.portions.each(lambda part: setting.right(self.x[part], self.y[part]), len(self.y))
+            return torch.cat(shares) > MOST
         result = self.right.clone()
         places = (result if among is None else result & among).nonzero().flatten()
 
         def work(part: slice) -> torch.Tensor:
             at = places[part]
-            x, y = self.x[at], self.y[at]
-            draws = Draws.of(self.seed, [self.rows[i] for i in at.tolist()], f"doctor/{attack.name}/{again}")
-            adversarial = attack.run(self.model, x, y, draws)
-            attack.check(adversarial, x)
-            return self._answers(adversarial, y)
+            rows = [self.rows[i] for i in at.tolist()]
+            return setting.attacked(attack, self.x[at], self.y[at], rows, f"doctor/{attack.name}/{again}")[1]
 
         if len(places):
-            result[places] = torch.cat(self.portions.each(work, len(places)))
+            result[places] = torch.cat(self.portions.each(work, len(places))) > MOST
         return result
-
-    def _answers(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        with torch.no_grad():
-            chances = [self.model(x).double().softmax(1) for _ in range(self.passes)]
-        return torch.stack(chances).mean(0).argmax(1) == y
 
     def attack(self, **settings: object) -> Attack:
         """An attack at the claim's radius, averaged over as many passes as the model needs."""
@@ -110,21 +109,17 @@ class Subject:
         return Attack(**keys)  # type: ignore[arg-type]
 
 
-def gradients(
-    model: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, y: torch.Tensor, plain: bool = False
-) -> torch.Tensor | None:
-    """Input gradients as they come, NaN included; None where autograd connects no pixel with the logits.
+def gradients(model: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor | None:
+    """Input gradients of the log-odds, NaN included; None where autograd connects no pixel with the logits.
 
     Args:
         model: pixels -> logits.
         x: (N, C, H, W).
         y: (N,) labels.
-        plain: of cross-entropy as other tools compute it, in the logits' precision; else of the log-odds.
     """
     leaf = x.detach().clone().requires_grad_()
     with torch.enable_grad():
-        logits = model(leaf)
-        value = nn.functional.cross_entropy(logits, y, reduction="none") if plain else objective("ce", logits, y)
+        value = objective("ce", model(leaf), y)
         if not value.requires_grad:
             return None
         (found,) = torch.autograd.grad(value.sum(), leaf, allow_unused=True)

@@ -33,7 +33,8 @@ class Setting:
         model: pixels in [0, 1] -> logits, frozen by the caller.
         device: where it lies.
         seed: of everything that is drawn.
-        passes: an outcome is the share of so many passes that are right; 1 for models that always answer alike.
+        passes: an outcome is the share of so many passes that are right; 1 for models that always answer alike. This
+            is what a random model's answer means wherever one is counted.
         portions: how many samples are computed at once.
         tell: is told what is done next.
     """
@@ -50,6 +51,25 @@ class Setting:
         with torch.no_grad():
             votes = [self.model(x).argmax(1) == y for _ in range(self.passes)]
         return votes[0].long() if self.passes == 1 else torch.stack(votes).double().mean(0)
+
+    def attacked(
+        self, attack: Method, x: torch.Tensor, y: torch.Tensor, rows: Sequence[int], purpose: str
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Adversarial pixels within the budget, and right answers to them by fresh passes, (N,).
+
+        Args:
+            attack: of any kind.
+            x: clean pixels (N, C, H, W).
+            y: labels (N,).
+            rows: of the data set; what is drawn for a sample depends on its row.
+            purpose: tells apart what is drawn for the same sample.
+
+        Raises:
+            FeatmaskError: the attack left its budget.
+        """
+        adversarial = attack.run(self.model, x, y, Draws.of(self.seed, rows, purpose))
+        attack.check(adversarial, x)
+        return adversarial, self.right(adversarial, y)
 
 
 def clean_columns(logits: torch.Tensor, batch: Batch) -> Columns:
@@ -103,10 +123,7 @@ def _after(setting: Setting, batch: Batch, attack: Method, places: torch.Tensor)
     """Right after an attack, and after its images were stored with 8 bits; each by a fresh pass."""
     at = places.cpu()
     x, y = batch.pixels[at].to(setting.device), batch.labels[at].to(setting.device)
-    draws = Draws.of(setting.seed, batch.rows[at.numpy()].tolist(), attack.name)
-    adversarial = attack.run(setting.model, x, y, draws)
-    attack.check(adversarial, x)
-    after = setting.right(adversarial, y)
+    adversarial, after = setting.attacked(attack, x, y, batch.rows[at.numpy()].tolist(), attack.name)
     rounded = after.clone()
     fallen = after == 0
     if isinstance(attack, Attack | AutoAttack) and _rounds(attack) and bool(fallen.any()):
