@@ -119,7 +119,7 @@ def test_a_killed_suite_goes_on_and_ends_the_same(small, tmp_path, monkeypatch, 
     model, data = small
     given = data if form == "dataset" else DataLoader(data, batch_size=8)
     straight = evaluate(model, given, "linf", options=QUICK, batch_size=8, folder=tmp_path / "straight")
-    outcomes, seen = measuring.Measuring._outcomes, []
+    outcomes, seen = measuring.Measuring.outcomes, []
 
     def dying(self, batch):
         seen.append(len(batch.labels))
@@ -127,7 +127,7 @@ def test_a_killed_suite_goes_on_and_ends_the_same(small, tmp_path, monkeypatch, 
             raise Killed
         return outcomes(self, batch)
 
-    monkeypatch.setattr(measuring.Measuring, "_outcomes", dying)
+    monkeypatch.setattr(measuring.Measuring, "outcomes", dying)
     with pytest.raises(Killed):
         evaluate(model, given, "linf", options=QUICK, batch_size=8, folder=tmp_path / "killed")
     partial = tmp_path / "killed" / "eval" / "linf.partial.jsonl"
@@ -153,14 +153,14 @@ def test_a_killed_suite_goes_on_and_ends_the_same(small, tmp_path, monkeypatch, 
 
 def test_other_data_after_a_kill_are_refused(small, tmp_path, monkeypatch):
     model, data = small
-    outcomes = measuring.Measuring._outcomes
+    outcomes = measuring.Measuring.outcomes
 
     def dying(self, batch):
         if batch.rows[0]:
             raise Killed
         return outcomes(self, batch)
 
-    monkeypatch.setattr(measuring.Measuring, "_outcomes", dying)
+    monkeypatch.setattr(measuring.Measuring, "outcomes", dying)
     with pytest.raises(Killed):
         evaluate(model, data, "clean", batch_size=8, folder=tmp_path)
     other = TensorDataset(data.tensors[0].flip(0), (data.tensors[1] + 1) % 3)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,40 +27,36 @@ from .plans import Plan
 from .smallest import flip_column
 
 
+@dataclass
 class Measuring:
-    """One suite on one model."""
+    """One suite on one model; arguments are those of ``evaluate``."""
 
-    def __init__(
-        self,
-        plan: Plan,
-        setting: Setting,
-        data: Data,
-        batch_size: int,
-        limit: int | None,
-        folder: str | Path | None,
-        selection: str = "",
-    ) -> None:
-        self.plan, self.setting, self.data, self.batch_size, self.limit = plan, setting, data, batch_size, limit
-        self.selection = selection
-        self.folder = None if folder is None else Path(folder)
-        self.total = count(data, limit)
-        self.path = None if self.folder is None else self.folder / "eval" / f"{plan.name}.json"
+    plan: Plan
+    setting: Setting
+    data: Data
+    batch_size: int
+    limit: int | None
+    folder: str | Path | None
+    selection: str = ""
 
     def record(
         self, split: str, classes: int, eot: int, ood: npt.NDArray[np.float64] | None, ood_name: str
     ) -> Evaluation:
         """Measure what is not measured yet, and close."""
-        key = "" if self.path is None else self._key(ood_name if ood is not None else "")
-        finished = None if self.path is None else _finished(self.path, key)
-        if finished is not None:
-            return finished
-        self.journal = Journal(None if self.path is None else self.path.with_suffix(".partial.jsonl"), key)
-        with progress(f"evaluating {self.plan.name}", self.total) as bar:
+        key, partly = "", None
+        if self.folder is not None:
+            path = Path(self.folder) / "eval" / f"{self.plan.name}.json"
+            key, partly = self._key(ood_name if ood is not None else ""), path.with_suffix(".partial.jsonl")
+            finished = _finished(path, key)
+            if finished is not None:
+                return finished
+        self.journal = Journal(partly, key)
+        with progress(f"evaluating {self.plan.name}", count(self.data, self.limit)) as bar:
             bar.advance(self.journal.count, running_worst(self.journal.done, self.plan))
             # a batch takes minutes where attacks are many
             self.setting = replace(self.setting, tell=lambda doing: bar.advance(0, doing))
             for batch in self._rest():
-                self.journal.add(self._outcomes(batch))
+                self.journal.add(self.outcomes(batch))
                 bar.advance(len(batch.labels), running_worst(self.journal.done, self.plan))
         columns = self.journal.columns()
         clean = self.plan.name == "clean"
@@ -106,7 +102,8 @@ class Measuring:
     def _left(self, done: int) -> int | None:
         return None if self.limit is None else self.limit - done
 
-    def _outcomes(self, batch: Batch) -> Columns:
+    def outcomes(self, batch: Batch) -> Columns:
+        """Every column of one batch."""
         setting, plan = self.setting, self.plan
         logits = torch.cat(
             setting.portions.each(
@@ -133,8 +130,8 @@ class Measuring:
         return self.plan.warnings + (random if self.setting.passes > 1 else ())
 
     def _key(self, ood: str) -> str:
-        facts = [self.plan.name, self.plan.plain(), self.setting.seed, self.setting.passes, self.limit, self.total, ood]
-        return key_of(facts, self.setting.model)
+        facts = [self.plan.name, self.plan.plain(), self.setting.seed, self.setting.passes, self.limit]
+        return key_of([*facts, count(self.data, self.limit), ood], self.setting.model)
 
 
 def key_of(facts: Sequence[Any], model: nn.Module) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -69,6 +67,5 @@ def _flips(
     x, y = batch.pixels[at].to(setting.device), batch.labels[at].to(setting.device)
     draws = Draws.of(setting.seed, batch.rows[places].tolist(), purpose)
     adversarial = run(attack, setting.model, x, y, draws, eps=torch.from_numpy(eps).to(x))
-    for one, origin, size in zip(adversarial, x, eps, strict=True):
-        check_budget(one[None], origin[None], replace(attack, eps=Fraction(float(size))))
+    check_budget(adversarial, x, attack, eps=torch.from_numpy(eps))
     return (setting.right(adversarial, y) == 0).cpu().numpy()
