@@ -15,7 +15,7 @@ import torch
 
 from ..errors import FeatmaskError
 from .attacks import Embed, Guides, MetricAttack, choose_guides, perturb
-from .attacks.embedding import features_of
+from .attacks.embedding import mean_features
 from .attacks.metric import Kind
 
 __all__ = ["Defence", "adversarial_batch"]
@@ -78,7 +78,7 @@ def adversarial_batch(
     chosen = torch.randperm(len(pixels), generator=generator)[:count].sort().values.to(pixels.device)
     guides, clean = None, None
     if attack.needs_guides:
-        features = features_of(embed, pixels, 1).float()
+        features = mean_features(embed, pixels, 1).float()
         guides, clean = _batch_guides(kind, features, labels, chosen), features[chosen]
     attacked = pixels.detach().clone()
     attacked[chosen] = perturb(attack, embed, pixels[chosen], guides, generator=generator, clean=clean)

@@ -14,7 +14,7 @@ Embed = Callable[[torch.Tensor], torch.Tensor]
 Objective = Callable[[torch.Tensor], torch.Tensor]
 
 
-def features_of(embed: Embed, x: torch.Tensor, eot: int) -> torch.Tensor:
+def mean_features(embed: Embed, x: torch.Tensor, eot: int) -> torch.Tensor:
     """Features without gradient; of a model that is left random, their mean over ``eot`` passes."""
     with torch.no_grad():
         found = [embed(x) for _ in range(eot)]
@@ -48,7 +48,8 @@ def gradient_of(embed: Embed, now: torch.Tensor, objective: Objective, eot: int)
     return total / eot, scores / eot
 
 
-def check_features(features: torch.Tensor, x: torch.Tensor) -> None:
+def check_features(features: object, x: torch.Tensor) -> None:
     """Refuse features that are no matrix with a row for each image."""
-    if features.dim() != 2 or len(features) != len(x):
-        raise FeatmaskError(f"expected features of shape (N, D) with N = {len(x)}, got {tuple(features.shape)}")
+    if not isinstance(features, torch.Tensor) or features.dim() != 2 or len(features) != len(x):
+        shape = tuple(features.shape) if isinstance(features, torch.Tensor) else type(features).__name__
+        raise FeatmaskError(f"expected features of shape (N, D) with N = {len(x)}, got {shape}")

@@ -32,7 +32,7 @@ from ...attacks.ball import check_pixels, grey_levels, project, random_start, un
 from ...attacks.momentum import accumulate
 from ...data.grey import grey_patches
 from ...errors import FeatmaskError
-from .embedding import Embed, check_features, features_of, gradient_of
+from .embedding import Embed, check_features, gradient_of, mean_features
 from .guides import Guides
 
 __all__ = ["Embed", "Kind", "MetricAttack", "perturb"]
@@ -163,7 +163,7 @@ def perturb(
         velocity = torch.zeros_like(now)
         for _ in range(1 if attack.kind == "fgsm" else attack.steps):
             if attack.kind == "lta":
-                aim = _away(features_of(embed, grey_patches(origin, generator), attack.eot))
+                aim = _away(mean_features(embed, grey_patches(origin, generator), attack.eot))
             gradient, score = gradient_of(embed, now, aim.value, attack.eot)
             rising = score >= best_score
             best, best_score = torch.where(rising[:, None, None, None], now, best), torch.maximum(score, best_score)
@@ -188,7 +188,7 @@ def _aim(
         pull, pull_weight = guides.pull, x.new_full((len(x),), float(attack.kind == "fna"))
         if not bool(alone.any()):
             return _Aim(push, weight / weight.sum(1, keepdim=True), pull, pull_weight), alone
-    own = features_of(embed, x, attack.eot) if clean is None else clean.detach().to(x)
+    own = mean_features(embed, x, attack.eot) if clean is None else clean.detach().to(x)
     check_features(own, x)
     if attack.kind == "sma":
         return _away(own), alone

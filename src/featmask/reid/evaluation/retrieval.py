@@ -21,6 +21,7 @@ from ...records.runs import Suite
 from ...retrieval import RetrievalScores, rerank
 from ...retrieval import evaluate as score
 from ...utils.progress import progress
+from ..attacks.embedding import check_features
 from ..data import Side
 
 JUNK = -1
@@ -116,9 +117,7 @@ def features_of(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
     check_pixels(pixels)
     with torch.no_grad():
         features: torch.Tensor = model(pixels)
-    if not isinstance(features, torch.Tensor) or features.dim() != 2 or len(features) != len(pixels):
-        shape = tuple(features.shape) if isinstance(features, torch.Tensor) else type(features).__name__
-        raise FeatmaskError(f"expected features of shape (N, D) with N = {len(pixels)}, got {shape}")
+    check_features(features, pixels)
     if not bool(features.isfinite().all()):
         raise FeatmaskError("the model's features are not finite (NaN or infinity)")
     return features
