@@ -108,7 +108,7 @@ def test_none_has_no_probability():
     ("change", "message"),
     [
         ("methods.none.schedule={kind: ramp}", r"methods\.none\.schedule: method 'none' has no probability"),
-        ("methods.lfn={schedule: {kind: ramp}}", r"methods\.lfn\.schedule: unknown method 'lfn'"),
+        ("methods.lfn={schedule: {kind: ramp}}", r"methods\.lfn: unknown method 'lfn'"),
         ("methods.lfm.schedule={kind: linear}", r"methods\.lfm\.schedule\.kind: expected 'constant', 'ramp'"),
         ("methods.lfm.schedule={kind: ramp, epochs: 0}", r"methods\.lfm\.schedule\.epochs: .*greater than 0"),
         ("methods.lfm.schedule={kind: ramp, epochs: .inf}", r"methods\.lfm\.schedule\.epochs"),
