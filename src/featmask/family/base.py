@@ -10,10 +10,10 @@ from torch import nn
 
 from ..utils.option import Option
 
-__all__ = ["Member", "Share"]
-
-#: Of all options and (C, H, W) -> the expected share of dropped values.
-Share = Callable[[Mapping[str, Any], tuple[int, int, int]], float]
+#: A layer's options, all of them, by name.
+Options = Mapping[str, Any]
+#: Of maps: (C, H, W).
+Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Member:
     card: str | None
     options: Mapping[str, Option] = field(default_factory=dict)
     space: Mapping[str, Any] = field(default_factory=dict)
-    share: Share | None = None
+    share: Callable[[Options, Shape], float] | None = None
     probability: str | None = "p"
 
     @property

@@ -5,15 +5,10 @@ Known to help small images (CIFAR-10, CIFAR-100), where the best size depends on
 under attack of all members (docs/study). Unlike in the paper the square lies whole inside the image.
 """
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
-
 from torch import nn
 
 from ..utils.option import Option
-from .base import Member
+from .base import Member, Options, Shape
 from .random_erasing import RandomErasing
 from .random_erasing import share as erased
 
@@ -23,7 +18,7 @@ def build(p: float, area: float) -> nn.Module:
     return RandomErasing(p, scale=(area, area), ratio=(1.0, 1.0))
 
 
-def share(options: Mapping[str, Any], shape: tuple[int, int, int]) -> float:
+def share(options: Options, shape: Shape) -> float:
     """The square's own, unless it is as large as the image: then torchvision erases nothing."""
     area = options["area"]
     return erased({"p": options["p"], "scale": (area, area), "ratio": (1.0, 1.0)}, shape)

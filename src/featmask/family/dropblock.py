@@ -5,17 +5,12 @@ ImageNet 76.51 -> 78.13 in the paper, less in others' hands (torchvision's issue
 so that it drops less than p. Maps smaller than a block lose whole planes; it fails on those whose shorter side is even.
 """
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 from torch import nn
 
 from ..errors import require
 from ..utils.option import Option
-from .base import RATE, Member
+from .base import RATE, Member, Options, Shape
 
 
 def build(p: float, block_size: int) -> nn.Module:
@@ -24,7 +19,7 @@ def build(p: float, block_size: int) -> nn.Module:
     return layer
 
 
-def share(options: Mapping[str, Any], shape: tuple[int, int, int]) -> float:
+def share(options: Options, shape: Shape) -> float:
     """A value is dropped if any of the blocks that cover it is drawn; blocks are drawn independently."""
     _, height, width = shape
     side = min(options["block_size"], height, width)

@@ -5,17 +5,10 @@ ImageNet 76.51 -> 77.41 (Ghiasi et al. 2018). A narrow layer loses much with eac
 of our small networks it made them easier to fool (docs/study).
 """
 
+from dataclasses import replace
+
 from torch import nn
 
-from ..utils.option import Option, flag
-from .base import RATE, Member
+from .dropout import MEMBER as DROPOUT
 
-MEMBER = Member(
-    nn.Dropout2d,
-    "feature",
-    "Tompson et al. 2015 (SpatialDropout)",
-    __doc__,
-    options={"p": Option(0.1, high=1.0), "inplace": flag(False)},
-    space={"p": RATE},
-    share=lambda options, shape: float(options["p"]),
-)
+MEMBER = replace(DROPOUT, build=nn.Dropout2d, source="Tompson et al. 2015 (SpatialDropout)", card=__doc__)

@@ -7,8 +7,6 @@ import copy
 import torch
 from torch import nn
 
-__all__ = ["dropped_by", "dropped_fraction"]
-
 
 def dropped_by(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
     """Which values of ``x`` (N, C, H, W) a layer drops, boolean: those that no gradient of the summed output reaches.

@@ -6,26 +6,24 @@ much under attack, on fresh seeds of one setting; so did the same noise at singl
 to matter rather than the rectangle. It adds nothing to adversarial training, and cannot help where a network underfits.
 """
 
-from __future__ import annotations
-
 import math
-from collections.abc import Mapping
-from typing import Any, get_args
+from typing import get_args
 
 import torch
 
 from ..layers import LocalFeatureMasking
-from ..masking.options import TRIES, FillName, Options, Per, Place
+from ..masking.options import TRIES, FillName, Per, Place
+from ..masking.options import Options as Mask
 from ..utils.option import Option, flag
-from .base import Member
+from .base import Member, Options, Shape
 from .rectangles import expected_area
 
 #: What both layers take, and where it is searched for.
 SHARED = {
-    "p": Option(Options.p, high=1.0),
-    "channels": Option(Options.channels, high=1.0, above=True),
-    "area": Option(Options.area, high=1.0, above=True, pair=True),
-    "aspect": Option(Options.aspect, above=True, pair=True),
+    "p": Option(Mask.p, high=1.0),
+    "channels": Option(Mask.channels, high=1.0, above=True),
+    "area": Option(Mask.area, high=1.0, above=True, pair=True),
+    "aspect": Option(Mask.aspect, above=True, pair=True),
     "generator": Option(None, kind=torch.Generator, null="torch's own random numbers"),
     "inplace": flag(False),
 }
@@ -36,9 +34,9 @@ SPACE = {
 }
 
 
-def share(options: Mapping[str, Any], shape: tuple[int, int, int]) -> float:
+def share(options: Options, shape: Shape) -> float:
     """A rectangle in each of the drawn channels, in a share p of the samples; its place does not matter."""
-    drawn: float = Options(channels=options["channels"]).count(shape[0]) / shape[0]
+    drawn: float = Mask(channels=options["channels"]).count(shape[0]) / shape[0]
     area = expected_area(options["area"], options["aspect"], shape, tries=TRIES, log=False)
     return float(options["p"]) * drawn * area
 
@@ -50,9 +48,9 @@ MEMBER = Member(
     __doc__,
     options=SHARED
     | {
-        "fill": Option(Options.fill, low=-math.inf, words=get_args(FillName)),
-        "per": Option(Options.per, kind=(), words=get_args(Per)),
-        "place": Option(Options.place, kind=(), words=get_args(Place)),
+        "fill": Option(Mask.fill, low=-math.inf, words=get_args(FillName)),
+        "per": Option(Mask.per, kind=(), words=get_args(Per)),
+        "place": Option(Mask.place, kind=(), words=get_args(Place)),
     },
     space=SPACE,
     share=share,

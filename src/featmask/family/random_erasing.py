@@ -5,18 +5,13 @@ can serve as a positive control. Small objects may be hidden whole. It acts on t
 data's mean colour.
 """
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-from typing import Any
-
 import torch
 from torch import nn
 
 from ..errors import require
 from ..masking.options import Range
 from ..utils.option import Option
-from .base import Member
+from .base import Member, Options, Shape
 from .rectangles import expected_area
 
 #: Tries of torchvision for a rectangle that fits.
@@ -50,7 +45,7 @@ class RandomErasing(nn.Module):
         return torch.stack([self.erase(sample) for sample in x]) if self.training and len(x) else x
 
 
-def share(options: Mapping[str, Any], shape: tuple[int, int, int]) -> float:
+def share(options: Options, shape: Shape) -> float:
     """One rectangle through all channels, in a share p of the samples."""
     area = expected_area(options["scale"], options["ratio"], shape, tries=TRIES, log=True)
     return float(options["p"]) * area

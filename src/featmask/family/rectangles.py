@@ -1,16 +1,15 @@
 """The expected area of random-erasing rectangles, for the members that draw such."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from ..masking.options import Range
+from .base import Shape
 
 #: Points for each of area and ratio; the sum is then exact to about a thousandth.
 GRID = 400
 
 
-def expected_area(area: Range, ratio: Range, shape: tuple[int, int, int], *, tries: int, log: bool) -> float:
+def expected_area(area: Range, ratio: Range, shape: Shape, *, tries: int, log: bool) -> float:
     """The mean share of a plane that a rectangle covers, by the midpoint rule.
 
     Args:

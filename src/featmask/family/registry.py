@@ -13,8 +13,6 @@ from ..utils.option import wrong_options
 from .base import Member
 from .space import dimension
 
-__all__ = ["FAMILY", "build_layer", "member", "probability_of", "wrong_method"]
-
 #: In the order of messages and pages.
 FILES = [
     "none",

@@ -11,8 +11,6 @@ from ..errors import FeatmaskError
 if TYPE_CHECKING:
     import optuna
 
-__all__ = ["Dimension", "dimension"]
-
 
 @dataclass(frozen=True)
 class Dimension:
