@@ -6,24 +6,17 @@ much under attack, on fresh seeds of one setting; so did the same noise at singl
 to matter rather than the rectangle. It adds nothing to adversarial training, and cannot help where a network underfits.
 """
 
-import math
-from typing import get_args
-
 import torch
 
 from ..layers import LocalFeatureMasking
-from ..masking.options import TRIES, FillName, Per, Place
+from ..masking.options import OPTIONS, TRIES
 from ..masking.options import Options as Mask
 from ..utils.option import Option, flag
 from .base import Member, Options, Shape
 from .rectangles import expected_area
 
 #: What both layers take, and where it is searched for.
-SHARED = {
-    "p": Option(Mask.p, high=1.0),
-    "channels": Option(Mask.channels, high=1.0, above=True),
-    "area": Option(Mask.area, high=1.0, above=True, pair=True),
-    "aspect": Option(Mask.aspect, above=True, pair=True),
+SHARED = {key: OPTIONS[key] for key in ("p", "channels", "area", "aspect")} | {
     "generator": Option(None, kind=torch.Generator, null="torch's own random numbers"),
     "inplace": flag(False),
 }
@@ -46,12 +39,7 @@ MEMBER = Member(
     "feature",
     "Gong et al. 2024, as described",
     __doc__,
-    options=SHARED
-    | {
-        "fill": Option(Mask.fill, low=-math.inf, words=get_args(FillName)),
-        "per": Option(Mask.per, kind=(), words=get_args(Per)),
-        "place": Option(Mask.place, kind=(), words=get_args(Place)),
-    },
+    options=SHARED | {key: OPTIONS[key] for key in ("fill", "per", "place")},
     space=SPACE,
     share=share,
 )

@@ -6,7 +6,7 @@ nothing on clean ones; on solar cells and persons nothing was shown (docs/study)
 """
 
 from ..layers import PublishedFeatureMasking
-from ..utils.option import Option
+from ..masking.options import OPTIONS
 from .base import Member
 from .lfm import SHARED, SPACE
 
@@ -15,6 +15,6 @@ MEMBER = Member(
     "feature",
     "Gong et al. 2024, as in the authors' code",
     __doc__,
-    options=SHARED | {"first": Option(None, low=1, kind=int, null="all samples")},
+    options=SHARED | {"first": OPTIONS["first"]},
     space=SPACE,
 )
