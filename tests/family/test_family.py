@@ -1,38 +1,44 @@
-"""Every member by name, and the share that it really drops against closed forms or the peer's own figures."""
+"""Members by name, and the declared shares against figures and loops that are not ours."""
 
 from __future__ import annotations
 
 import math
+import random
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
 from torch import nn
 
 from featmask.errors import FeatmaskError
-from featmask.family import FAMILY, RandomErasing, build_layer, dropped_fraction, member
+from featmask.family import FAMILY, RandomErasing, build_layer, dropped_fraction, member, probability_of
 from featmask.layers import LocalFeatureMasking, PublishedFeatureMasking
+from featmask.masking.options import Options
 from oracles import naive
 
 Z = stats.norm.isf(0.5e-4)  # seeds are fixed; the bounds are those of a false alarm in 10,000 seeds
 
 
+def expected(name: str, shape: tuple[int, int, int], **options: object) -> float:
+    return member(name).share(member(name).defaults | options, shape)
+
+
 # --- by name ----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", FAMILY)
-def test_every_member_builds_and_runs(name):
-    layer = build_layer(name)
-    if name == "none":
-        assert layer is None
-        assert FAMILY[name].place == "none"
-        return
-    assert FAMILY[name].place in ("feature", "input")
-    x = torch.randn(8, 3, 16, 16)
-    before = x.clone()
-    assert layer.train()(x).shape == x.shape
-    assert torch.equal(x, before)
-    assert torch.equal(layer.eval()(x), x)
+def test_the_order_of_messages_and_pages():
+    assert list(FAMILY) == [
+        "none",
+        "dropout",
+        "dropout2d",
+        "dropblock",
+        "cutout",
+        "random_erasing",
+        "lfm",
+        "lfm_strongest",
+        "lfm_published",
+    ]
 
 
 def test_members_take_options():
@@ -55,37 +61,41 @@ def test_an_unknown_name_lists_the_names():
         assert all(name in str(caught.value) for name in FAMILY)
 
 
+def test_defaults_are_those_of_the_layer():
+    """LFM's numbers stand once, in its own options; every other layer is told its."""
+    for name in ("lfm", "lfm_published"):
+        plain = LocalFeatureMasking() if name == "lfm" else PublishedFeatureMasking()
+        assert build_layer(name).options == plain.options
+    assert member("lfm").defaults["area"] == Options().area == (0.02, 0.4)
+
+
+def test_none_has_no_layer_no_options_and_no_probability():
+    assert build_layer("none") is None
+    with pytest.raises(FeatmaskError, match="p: no such option; none takes no options"):
+        build_layer("none", p=0.1)
+    with pytest.raises(FeatmaskError, match=r"'none' has no probability.*dropout, dropout2d"):
+        probability_of("none")
+
+
 @pytest.mark.parametrize(
-    ("name", "options"),
+    ("name", "option", "value"),
     [
-        ("none", {"p": 0.1}),
-        ("dropout", {"p": 2.0}),
-        ("dropout", {"q": 0.1}),
-        ("dropout2d", {"p": -0.1}),
-        ("dropblock", {"p": 2.0}),
-        ("dropblock", {"block": 7}),
-        ("cutout", {"p": 1.5}),
-        ("cutout", {"scale": (0.1, 0.2)}),
-        ("random_erasing", {"p": 1.5}),
-        ("random_erasing", {"area": 0.2}),
-        ("lfm", {"p": 1.5}),
-        ("lfm", {"first": 8}),
-        ("lfm", {"place": "weakest"}),
-        ("lfm_published", {"place": "strongest"}),
-        ("lfm_published", {"fill": "zero"}),
-        ("lfm_published", {"first": -1}),
+        ("dropblock", "block_size", 4),  # torchvision would notice in the first training step
+        ("dropblock", "block_size", 3.0),
+        ("lfm", "area", [0.0, 0.2]),
+        ("lfm", "place", "weakest"),
+        ("lfm_published", "place", "strongest"),
+        ("lfm_published", "fill", "zero"),
+        ("lfm_published", "first", 0),
+        ("random_erasing", "value", "noise"),
     ],
 )
-def test_a_bad_option_names_the_method_and_the_option(name, options):
-    with pytest.raises(FeatmaskError) as caught:
-        build_layer(name, **options)
-    message = str(caught.value)
-    assert repr(name) in message
-    (option,) = options
-    assert option in message
+def test_options_that_a_layer_cannot_take(name, option, value):
+    with pytest.raises(FeatmaskError, match=f"'{name}': {option}: "):
+        build_layer(name, **{option: value})
 
 
-# --- what they really drop --------------------------------------------------------------------------------------------
+# --- what they really drop: the declared shares, which test_every_member.py holds the layers to ----------------------
 
 
 def test_none_drops_nothing():
@@ -93,37 +103,42 @@ def test_none_drops_nothing():
     assert dropped_fraction(nn.Identity(), (4, 8, 8)) == 0.0
 
 
-@pytest.mark.parametrize("p", [0.1, 0.5])
-def test_dropout_drops_p(p):
-    values = 128 * 8 * 16 * 16
-    measured = dropped_fraction(build_layer("dropout", p=p), (8, 16, 16), samples=128)
-    assert abs(measured - p) < Z * math.sqrt(p * (1 - p) / values)
-
-
-@pytest.mark.parametrize("p", [0.1, 0.5])
-def test_dropout2d_drops_p_of_the_planes(p):
+def test_dropout2d_drops_whole_planes():
     planes = 512 * 16
-    measured = dropped_fraction(build_layer("dropout2d", p=p), (16, 4, 4))
-    assert abs(measured - p) < Z * math.sqrt(p * (1 - p) / planes)
-    assert measured * planes == pytest.approx(round(measured * planes)), "whole planes"
+    measured = dropped_fraction(build_layer("dropout2d", p=0.5), (16, 4, 4))
+    assert measured * planes == pytest.approx(round(measured * planes))
 
 
 @pytest.mark.parametrize(("p", "figure"), [(0.1, 0.09), (0.3, 0.24), (0.5, 0.36)])
 def test_dropblock_drops_less_than_p_as_measured_on_the_peer(p, figure):
-    # the figures are rounded to a percent; a plane's share has a standard deviation below 0.2
-    measured = dropped_fraction(build_layer("dropblock", p=p, block_size=7), (16, 16, 16), samples=256)
-    assert abs(measured - figure) < 0.005 + Z * 0.2 / math.sqrt(256 * 16)
+    assert expected("dropblock", (1, 16, 16), p=p) == pytest.approx(figure, abs=0.005)
+
+
+@pytest.mark.parametrize(("height", "width", "block"), [(16, 16, 7), (9, 14, 3), (5, 20, 7)])
+def test_dropblock_by_counting_the_blocks_over_each_value(height, width, block):
+    side = min(block, height, width)
+    drawn = 0.3 * height * width / (side**2 * (height - side + 1) * (width - side + 1))
+    kept = np.ones((height, width))
+    for top in range(height - side + 1):
+        for left in range(width - side + 1):
+            kept[top : top + side, left : left + side] *= 1 - drawn
+    assert expected("dropblock", (4, height, width), p=0.3, block_size=block) == pytest.approx(1 - kept.mean())
 
 
 @pytest.mark.parametrize("name", ["lfm", "lfm_strongest"])
 def test_lfm_drops_the_closed_figure_wherever_it_masks(name):
-    # 10.15 % of a chosen sample's values; the coin of p = 0.15 decides for each of 256 samples
-    figure, samples = 0.1015, 256
-    measured = dropped_fraction(build_layer(name), (64, 128, 64), samples=samples, batch_size=8)
-    assert abs(measured - 0.15 * figure) < figure * Z * math.sqrt(0.15 * 0.85 / samples) * 1.05
-    certain = dropped_fraction(build_layer(name, p=1.0), (64, 128, 64), samples=32, batch_size=8)
-    # 32 rectangles a sample, each of a share with standard deviation 0.109, in half of the channels
-    assert abs(certain - figure) < 0.00005 + 0.5 * Z * 0.109 / math.sqrt(32 * 32)
+    # 10.15 % of a chosen sample's values, whichever they are
+    assert expected(name, (64, 128, 64), p=1.0) == pytest.approx(0.1015, abs=0.0005)
+    assert expected(name, (64, 128, 64)) == pytest.approx(0.15 * 0.1015, rel=0.005)
+
+
+@pytest.mark.parametrize(("height", "width"), [(16, 12), (3, 32), (1, 9)])
+def test_lfm_by_drawing_rectangles_naively(height, width):
+    rng, draws = random.Random(0), 20_000
+    sizes = [naive.size(rng, height, width, tries=10) or (0, 0) for _ in range(draws)]
+    shares = np.array([h * w / (height * width) for h, w in sizes])
+    found = expected("lfm", (4, height, width), p=1.0) / 0.5
+    assert abs(found - shares.mean()) <= Z * shares.std() / math.sqrt(draws) + 1e-3 * found
 
 
 def test_lfm_published_drops_the_authors_share():
@@ -140,17 +155,14 @@ def test_lfm_counts_one_coin_a_batch():
 
 @pytest.mark.parametrize(("shape", "side"), [((3, 32, 32), 16), ((3, 32, 24), 14)])
 def test_cutout_removes_a_square_of_a_quarter_of_the_area(shape, side):
-    measured = dropped_fraction(build_layer("cutout"), shape, samples=64)
-    assert measured == pytest.approx(side * side / (shape[1] * shape[2]))
-    half = dropped_fraction(build_layer("cutout", p=0.5), shape, samples=400)
-    assert abs(half / measured - 0.5) < Z * math.sqrt(0.25 / 400)
+    assert expected("cutout", shape) == pytest.approx(side * side / (shape[1] * shape[2]))
+    assert expected("cutout", shape, p=0.5) == pytest.approx(expected("cutout", shape) / 2)
+    assert expected("cutout", shape, area=1.0) == 0, "torchvision erases nothing where the square does not fit"
 
 
 def test_random_erasing_removes_its_expectation():
     # scale is uniform in (0.02, 0.33); tall and wide rectangles that do not fit are redrawn, which shifts the mean a
     # little: the expectation comes from a plain loop with log-uniform ratios, as torchvision draws them
-    import random
-
     rng = random.Random(0)
     shares = []
     while len(shares) < 20_000:
@@ -158,9 +170,8 @@ def test_random_erasing_removes_its_expectation():
         h, w = round(math.sqrt(area * ratio)), round(math.sqrt(area / ratio))
         if h < 32 and w < 32:
             shares.append(h * w / (32 * 32))
-    expected = 0.5 * sum(shares) / len(shares)
-    measured = dropped_fraction(build_layer("random_erasing"), (3, 32, 32), samples=1024)
-    assert abs(measured - expected) < Z * 0.11 * (1 / math.sqrt(1024) + 0.5 / math.sqrt(20_000))
+    found = expected("random_erasing", (3, 32, 32)) / 0.5
+    assert abs(found - np.mean(shares)) <= Z * np.std(shares) / math.sqrt(len(shares)) + 1e-3 * found
 
 
 def test_random_erasing_decides_for_each_sample():
@@ -173,20 +184,6 @@ def test_random_erasing_decides_for_each_sample():
 
 
 # --- measuring leaves everything as it was ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", [name for name in FAMILY if name != "none"])
-def test_measuring_leaves_random_numbers_and_flags_alone(name):
-    layer = build_layer(name)
-    for training in (True, False):
-        layer.train(training)
-        state = torch.get_rng_state()
-        first = dropped_fraction(layer, (3, 16, 16), samples=32)
-        assert torch.equal(torch.get_rng_state(), state)
-        assert layer.training is training
-        with torch.no_grad():
-            assert dropped_fraction(layer, (3, 16, 16), samples=32) == first, "repeats, and measures without grad mode"
-    assert dropped_fraction(layer, (3, 16, 16), samples=32, seed=1) != first or name == "cutout"
 
 
 def test_measuring_leaves_nested_flags_and_generators_alone():

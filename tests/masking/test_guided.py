@@ -274,7 +274,7 @@ def test_the_layer_is_copied_and_shown_with_its_place():
 
 
 def test_mistakes():
-    with pytest.raises(FeatmaskError, match=r"place: expected one of \('random', 'strongest'\), got 'weakest'"):
+    with pytest.raises(FeatmaskError, match="place: expected 'random' or 'strongest'; got 'weakest'"):
         LocalFeatureMasking(place="weakest")
     with pytest.raises(TypeError):
         PublishedFeatureMasking(place="strongest")

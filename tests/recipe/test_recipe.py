@@ -39,6 +39,23 @@ def test_overrides_and_defaults(recipe_file):
         ("train.epoch=5", r"train\.epoch: .*known here: epochs, batch_size"),
         ("train.epochs=0", r"train\.epochs: .*greater than or equal to 1, got 0"),
         ("methods.lfm.p=0.1", r"methods\.lfm\.p: .*known here: layer, at, options"),
+        ("methods.lfn={}", r"methods\.lfn: unknown method 'lfn'; expected one of: none, dropout"),
+        ("methods.lfm.layer=lfn", r"methods\.lfm\.layer: unknown method 'lfn'"),
+        (
+            "methods.lfm.options.q=1",
+            r"methods\.lfm\.options\.q: no such option; lfm has p \(a number from 0 to 1\); ch",
+        ),
+        ("methods.lfm.options.p=2", r"methods\.lfm\.options\.p: expected a number from 0 to 1; got 2"),
+        (
+            "methods.lfm.options.area=[0.4, 0.1]",
+            r"options\.area: expected two numbers .*, the smaller first; got \[0\.4",
+        ),
+        ("methods.lfm.space.q=[0, 1]", r"methods\.lfm\.space\.q: no such option"),
+        ("methods.lfm.space.p=[0.1, 2]", r"methods\.lfm\.space\.p: expected a number from 0 to 1; got 2"),
+        ("methods.lfm.space.area={low: 0.1, high: 0.4, from: 0.2}", r"space\.area: .*got \[0\.2, 0\.1\]"),
+        ("methods.lfm.space.channels={choices: [1, 0]}", r"methods\.lfm\.space\.channels: .*got 0"),
+        ("methods.lfm.space.p={choices: 3}", r"methods\.lfm\.space\.p: expected \[low, high\]"),
+        ("methods.cutout={space: {at: {choices: [stem]}}}", r"methods\.cutout\.space\.at: no such option"),
         ("evaluate.eps=[3]", "eps"),
         ("evaluate.eps=[a/255]", "such as 2/255"),
         ("name=../up", "name"),
@@ -50,6 +67,13 @@ def test_overrides_and_defaults(recipe_file):
 def test_mistakes_are_named_with_their_place(recipe_file, change, message):
     with pytest.raises(FeatmaskError, match=message):
         read_recipe(recipe_file, [change])
+
+
+def test_all_methods_are_checked_at_once(recipe_file):
+    with pytest.raises(FeatmaskError) as caught:
+        read_recipe(recipe_file, ["methods.lfm.options={p: 2, q: 1}", "methods.mine={layer: dropblock, space: {b: 1}}"])
+    places = [line.split(": ")[0].strip() for line in str(caught.value).splitlines()[1:]]
+    assert places == ["methods.lfm.options.p", "methods.lfm.options.q", "methods.mine.space.b"]
 
 
 def test_files_that_are_no_recipes(tmp_path):

@@ -9,6 +9,7 @@ from typing import Literal, get_args
 import torch
 
 from ..errors import FeatmaskError
+from ..utils.option import Option
 
 FillName = Literal["uniform", "zero", "mean", "noise"]
 Fill = FillName | float
@@ -44,26 +45,29 @@ class Options:
     first: int | None = None
 
     def __post_init__(self) -> None:
-        _number("p", self.p, 0.0, 1.0, "a probability")
-        _number("channels", self.channels, 0.0, 1.0, "a share of the channels", open_low=True)
-        _range("area", self.area, 1.0, "shares of the map's area, such as (0.02, 0.4)")
-        _range("aspect", self.aspect, math.inf, "ratios height / width, such as (0.3, 3.3)")
-        if isinstance(self.fill, str):
-            if self.fill not in get_args(FillName):
-                raise FeatmaskError(f"fill: expected one of {get_args(FillName)} or a number, got {self.fill!r}")
-        elif isinstance(self.fill, bool) or not isinstance(self.fill, (int, float)) or math.isnan(self.fill):
-            raise FeatmaskError(f"fill: expected one of {get_args(FillName)} or a number, got {self.fill!r}")
-        for name, kinds in (("per", Per), ("place", Place)):
-            if getattr(self, name) not in get_args(kinds):
-                raise FeatmaskError(f"{name}: expected one of {get_args(kinds)}, got {getattr(self, name)!r}")
+        for name, option in OPTIONS.items():
+            value = getattr(self, name)
+            if not option.allows(value):
+                raise FeatmaskError(f"{name}: expected {option}; got {value!r}")
         if self.published and self.place != "random":
             raise FeatmaskError(f"place: the authors' code knows 'random' alone, got {self.place!r}")
-        if self.first is not None and (type(self.first) is not int or self.first < 1):
-            raise FeatmaskError(f"first: expected a number of samples from 1 up, or None for all; got {self.first!r}")
 
     def count(self, channels: int) -> int:
         """How many of ``channels`` are drawn: the rounded share, and at least one."""
         return max(1, round(self.channels * int(channels)))  # under torch.jit.trace a size is a tensor
+
+
+#: The defaults, and what is allowed; a recipe's options are checked against the same.
+OPTIONS = {
+    "p": Option(Options.p, high=1.0),
+    "channels": Option(Options.channels, high=1.0, above=True),
+    "area": Option(Options.area, high=1.0, above=True, pair=True),
+    "aspect": Option(Options.aspect, above=True, pair=True),
+    "fill": Option(Options.fill, low=-math.inf, words=get_args(FillName)),
+    "per": Option(Options.per, kind=(), words=get_args(Per)),
+    "place": Option(Options.place, kind=(), words=get_args(Place)),
+    "first": Option(Options.first, low=1, kind=int, null="all samples"),
+}
 
 
 def check_input(x: torch.Tensor) -> None:
@@ -77,20 +81,3 @@ def check_input(x: torch.Tensor) -> None:
         )
     if x.dtype not in DTYPES:
         raise FeatmaskError(f"expected float32, float64, float16 or bfloat16, got {x.dtype}")
-
-
-def _number(name: str, value: object, low: float, high: float, what: str, open_low: bool = False) -> None:
-    ok = isinstance(value, (int, float)) and not isinstance(value, bool) and low <= value <= high
-    if not ok or (open_low and value == low):
-        raise FeatmaskError(f"{name}: expected {what} in {'(' if open_low else '['}{low:g}, {high:g}], got {value!r}")
-
-
-def _range(name: str, value: object, high: float, what: str) -> None:
-    ok = (
-        isinstance(value, (tuple, list))
-        and len(value) == 2
-        and all(isinstance(v, (int, float)) and not isinstance(v, bool) and math.isfinite(v) for v in value)
-        and 0 < value[0] <= value[1] <= high
-    )
-    if not ok:
-        raise FeatmaskError(f"{name}: expected (low, high) with 0 < low <= high, {what}; got {value!r}")

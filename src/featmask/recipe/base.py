@@ -55,6 +55,9 @@ class Recipe(Strict):
     @model_validator(mode="after")
     def _methods_make_recipes(self) -> Self:
         self.check()  # or else its mistakes would be called the first method's
+        wrong = self._wrong_methods()
+        if wrong:
+            raise ValueError("\n  ".join(wrong))
         for name, method in self.methods.items():
             for key in method.set:
                 part, _, inner = key.partition(".")
@@ -69,6 +72,19 @@ class Recipe(Strict):
                 raise ValueError(f"methods.{name}.set: {error}") from error
             self.method(name)
         return self
+
+    def _wrong_methods(self) -> list[str]:
+        """Layers, options and spaces against what the family's members take, of all methods at once."""
+        from ..family import wrong_method
+
+        found = []
+        for name, method in self.methods.items():
+            try:
+                lines = wrong_method(method.layer or name, method.options, method.space or {})
+                found += [f"methods.{name}.{line}" for line in lines]
+            except FeatmaskError as error:
+                found.append(f"methods.{name}{'.layer' if method.layer else ''}: {error}")
+        return found
 
     def suite_names(self) -> list[str]:
         """Names of the records that are measured."""

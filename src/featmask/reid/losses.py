@@ -6,7 +6,6 @@ the pairs of one batch, so batches should hold several images of several identit
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,44 +15,12 @@ from torch import nn
 from torch.nn import functional
 
 from ..errors import FeatmaskError, require
+from ..utils.option import Option
 
-__all__ = ["LOSSES", "Loss", "Option", "RetrievalLoss", "build_loss", "check_term"]
+__all__ = ["LOSSES", "Loss", "RetrievalLoss", "build_loss", "check_term"]
 
 #: One term: name, weight, options.
 Term = tuple[str, float, Mapping[str, Any]]
-
-
-@dataclass(frozen=True)
-class Option:
-    """A number that a loss can be given.
-
-    Attributes:
-        default: what it is if nothing is said.
-        low: the least value; not allowed itself if ``above``.
-        high: the largest value.
-        above: whether the value must be above ``low``.
-        null: what None stands for; empty: None is not allowed.
-    """
-
-    default: float | None
-    low: float = 0.0
-    high: float = math.inf
-    above: bool = False
-    null: str = ""
-
-    def allows(self, value: Any) -> bool:
-        """Whether a value is a finite number in the range, or a None that stands for something."""
-        if value is None:
-            return bool(self.null)
-        number = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-        return number and self.low <= value <= self.high and not (self.above and value == self.low)
-
-    def __str__(self) -> str:
-        if self.high < math.inf:
-            span = f"{'above' if self.above else 'from'} {self.low:g} to {self.high:g}"
-        else:
-            span = f"above {self.low:g}" if self.above else f"{self.low:g} or more"
-        return f"a number {span}" + (f", or null ({self.null})" if self.null else "")
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from ..utils.files import write_json, write_text
 from . import pictures
 from .cached_task import opened
 from .fields import read_recipe
+from .places import check_places
 from .planning import Planned, Planning, planned_runs, planning
 from .run import is_finished, measure_run, study_folder, train_run
 from .tune.space import space_of
@@ -140,7 +141,8 @@ def _execute(recipe: Recipe, runs: Sequence[Planned], where: Where, device: str)
     if len(waiting) < len(runs):
         _say(f"{len(runs) - len(waiting)} of {len(runs)} runs were finished before")
     if waiting:
-        opened(recipe)  # what is wrong with the data is wrong with every run: it is told once, now
+        # what is wrong with the data is wrong with every run, and a wrong place with all of a method's: told once, now
+        check_places(recipe, list(dict.fromkeys(run.method for run in waiting)), opened(recipe))
     jobs = [
         Job(str(run), train_and_measure, (recipe, run.method, run.seed, run.folder.absolute(), device), run.folder,
             units=recipe.under(run.method).train.epochs)

@@ -14,10 +14,10 @@ import torch
 import yaml
 from torch import nn
 
-from ..family import build_layer, dropped_fraction, member
-from ..insert import Point, attach, attached
+from ..family import build_layer, dropped_fraction
+from ..insert import Point, attached
 from ..models import Normalized, load_into, read_checkpoint, save_checkpoint
-from ..recipe import ChosenMethod, Recipe
+from ..recipe import Recipe
 from ..records.runs import read_lines
 from ..training import fit, seed_everything
 from ..training.processes import count, from_main, is_main, together
@@ -25,6 +25,7 @@ from ..training.schedules import steering
 from ..utils.files import write_json, write_text
 from ..utils.versions import environment
 from .fields import parse_recipe, rebuild
+from .places import example_for, places_of, put
 from .task import AnyTask
 
 CHECKPOINT = "model.safetensors"
@@ -52,9 +53,8 @@ def put_method(recipe: Recipe, name: str, model: Normalized, task: AnyTask) -> d
     info: dict[str, Any] = {"layer": method.layer, "options": method.options, "point": None, "dropped_fraction": 0.0}
     if layer is None:
         return info
-    example = example_for(recipe, model, task)
     places = places_of(method)
-    attachment = attach(model.model, layer, at=places, example=example)
+    attachment = put(name, layer, model, places, example_for(recipe, model, task))
     shares = [_dropped_at(*both) for both in zip(attachment.layers, attachment.points, strict=True)]
     info["point"] = ", ".join(places)
     info["dropped_fraction"] = sum(shares) / len(shares)
@@ -63,22 +63,10 @@ def put_method(recipe: Recipe, name: str, model: Normalized, task: AnyTask) -> d
     return info
 
 
-def example_for(recipe: Recipe, model: Normalized, task: AnyTask) -> torch.Tensor:
-    """One image of the size and channels that the model is given, to find places by."""
-    return torch.zeros(1, model.mean.shape[1], *task.size(recipe))
-
-
 def _dropped_at(layer: nn.Module, point: Point) -> float:
     shape = point.channels, point.height, point.width
     samples = int(min(MEASURED, max(128, MEASURED_VALUES // math.prod(shape))))
     return dropped_fraction(layer, shape, samples=samples, batch_size=4)
-
-
-def places_of(method: ChosenMethod) -> list[str]:
-    """Where a method's layer goes: as the recipe says, or the model's input for layers that belong there."""
-    if member(method.layer).place == "input":
-        return ["input"]
-    return [method.at] if isinstance(method.at, str) else list(method.at)
 
 
 def run_folder(out: Path, recipe: Recipe, method: str, seed: int) -> Path:

@@ -18,7 +18,8 @@ from ...insert import attach
 from ...layers import LocalFeatureMasking
 from ...models import Normalized
 from ...recipe import Recipe
-from ..run import make_model, places_of, put_method
+from ..places import places_of
+from ..run import make_model, put_method
 from ..task import AnyTask
 
 #: Okabe and Ito's orange, on grey: told from it by colour-blind readers, and in print by its stripes.
@@ -71,7 +72,7 @@ def hidden_by(
 ) -> Hidden:
     """Draw a method's mask for some images, at the first place where the recipe puts it.
 
-    What is dropped: see :func:`featmask.family.members.dropped_by`.
+    What is dropped: see :func:`featmask.family.dropped_by`.
 
     Args:
         recipe: says where and how.

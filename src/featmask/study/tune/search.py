@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import FeatmaskError, require
+from ...family import member
+from ...family.space import Dimension
 from ...jobs import epochs_done
 from ...models import read_checkpoint
 from ...recipe import Recipe
@@ -22,7 +24,7 @@ from ...utils.files import write_json
 from ..cached_task import opened
 from ..run import CHECKPOINT, train_run
 from ..task import AnyTask
-from .space import Dimension, defaults, space_of, with_options
+from .space import space_of, with_options
 
 if TYPE_CHECKING:
     import optuna
@@ -121,7 +123,7 @@ def _ask(study: optuna.Study, number: int, own: dict[str, Any]) -> optuna.Trial:
 def _own(recipe: Recipe, method: str, space: Sequence[Dimension]) -> dict[str, Any]:
     """What the recipe says itself, as far as it lies in the space."""
     chosen = recipe.method(method)
-    known = defaults(chosen.layer) | chosen.options | {"at": chosen.at}
+    known = member(chosen.layer).defaults | chosen.options | {"at": chosen.at}
     found = {dimension.name: dimension.position(known.get(dimension.name)) for dimension in space}
     return {name: value for name, value in found.items() if value is not None}
 

@@ -6,20 +6,19 @@ A method's trials follow one another, methods are independent jobs.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from ...errors import FeatmaskError, require
-from ...insert import point_shape
 from ...jobs import Job, Where, listed, run_jobs
 from ...recipe import Recipe
 from ...records.comparison import SCHEMA, TUNING
 from ...utils.files import write_json, write_text
 from ..cached_task import opened
-from ..run import example_for, make_model, study_folder
+from ..places import check_places
+from ..run import study_folder
 from .search import digest, is_searched, read_best, search, settings_of, tried_epochs
 from .space import space_of, with_options
 
@@ -48,7 +47,8 @@ def tune(
     epochs = recipe.tune.epochs or recipe.train.epochs
     places = {name: folder / name / digest(recipe, name) for name in methods if space_of(recipe, name)}
     waiting = [name for name, place in places.items() if not is_searched(place, trials)]
-    _check_places(recipe, waiting)
+    if waiting:  # a wrong place would cost its trials, and give the methods that drew it fewer than the others
+        check_places(recipe, methods, opened(recipe, measured=False), {name: _choices(recipe, name) for name in places})
     jobs = [
         Job(
             f"tune {name}",
@@ -95,19 +95,8 @@ def _check(recipe: Recipe, trials: int) -> None:
     require("optuna", "tune")
 
 
-def _check_places(recipe: Recipe, methods: Sequence[str]) -> None:
-    """A place that is not there would cost its trials, and give the methods that drew it fewer than the others."""
-    for name in methods:
-        places = next((dimension.choices for dimension in space_of(recipe, name) if dimension.name == "at"), ())
-        if places:
-            task, own = opened(recipe, measured=False), recipe.under(name)
-            model = make_model(own, task, recipe.tune.seed)
-            example = example_for(own, model, task)
-            for place in dict.fromkeys(chain.from_iterable([at] if isinstance(at, str) else at for at in places)):
-                try:
-                    point_shape(model.model, place, example=example)
-                except FeatmaskError as error:
-                    raise FeatmaskError(f"methods.{name}, searched at {place!r}: {error}") from error
+def _choices(recipe: Recipe, method: str) -> tuple[Any, ...]:
+    return next((dimension.choices for dimension in space_of(recipe, method) if dimension.name == "at"), ())
 
 
 def _nothing() -> dict[str, Any]:
