@@ -80,13 +80,17 @@ class Attack:
     @property
     def title(self) -> str:
         """The name without the budget: ``pgd``, ``apgd-dlr-t``, ``pgd-margin-l2``."""
-        variants = (self.loss,) * (self.loss != "ce") + ("t",) * bool(self.targets)
-        return str(names.Kind(self.kind, variants, self.norm))
+        return str(self._kind)
 
     @property
     def name(self) -> str:
         """For tables: ``pgd@2/255``, ``apgd-dlr-t@8/255``, ``pgd-l2@0.5``."""
-        return names.attack_name(self.title, budget_text(self.eps, self.norm))
+        return self._kind.at(budget_text(self.eps, self.norm))
+
+    @property
+    def _kind(self) -> names.Kind:
+        variants = (self.loss,) * (self.loss != "ce") + ("t",) * bool(self.targets)
+        return names.Kind(self.kind, variants, self.norm)
 
     @property
     def gradients(self) -> bool:

@@ -82,7 +82,7 @@ class AutoAttack:
     def name(self) -> str:
         """For tables: ``autoattack@8/255``, ``autoattack-rand-l2@0.5``."""
         kind = names.Kind("autoattack", ("rand",) * (self.version == "rand"), self.norm)
-        return names.attack_name(kind, budget_text(self.eps, self.norm))
+        return kind.at(budget_text(self.eps, self.norm))
 
     @property
     def gradients(self) -> bool:

@@ -70,7 +70,7 @@ class Region:
     def name(self) -> str:
         """For tables: ``occlusion@20%``, ``occlusion-mean@20%``, ``patch@12.5%``."""
         filled = () if self.fill == 0.5 or self.kind == "patch" else (str(self.fill),)
-        return names.attack_name(names.Kind(self.kind, filled), f"{float(self.size * 100):g}%")
+        return names.Kind(self.kind, filled).at(f"{float(self.size * 100):g}%")
 
     @property
     def gradients(self) -> bool:

@@ -9,7 +9,7 @@ from functools import cached_property
 
 from ..stats import LOWER_IS_BETTER
 from ..utils.radii import extent
-from .names import CLEAN, CORRUPTIONS, WORST, Kind, Name, attacked_side, column_of, other_domain
+from .names import CLEAN, CORRUPTIONS, WORST, Kind, Name, attacked_side, other_domain
 from .titles import FIGURES, NORMS, WORST_OF, attack_title, corruption_title
 
 #: Figures that are no shares, and their decimals; all others are shown in percent.
@@ -111,11 +111,6 @@ class Figure:
         return other_domain(self.suite)
 
     @property
-    def column(self) -> str:
-        """The per-sample column that it is the mean of, if there is one."""
-        return column_of(self.name)
-
-    @property
     def title(self) -> str:
         """For people, where an attack's budget belongs to the name."""
         return f"{self.short} {self.budget}" if self.budget else self.short
@@ -193,6 +188,12 @@ class Figure:
         if self.retrieval:
             return self.measure == "rank1"
         return self.size is not None or bool(self.severity) or self.name in ("accuracy", CLEAN)
+
+
+def measure_place(measure: str) -> tuple[int, int]:
+    """Of rankings: Rank-1, Rank-5, ..., mAP, mINP."""
+    rank = measure.removeprefix("rank")
+    return (0, int(rank)) if rank.isdecimal() else (1, LEADING.index(measure))
 
 
 def show(figure: Figure, value: float | None) -> str:

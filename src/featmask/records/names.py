@@ -79,6 +79,10 @@ class Kind(NamedTuple):
         """``apgd-dlr-t`` for ``apgd-dlr-t-l2``."""
         return str(self._replace(norm="linf"))
 
+    def at(self, size: str) -> str:
+        """The name with a size, ``pgd-margin-l2@0.5``: of a column, and of the figure that is its mean."""
+        return str(Name(str(self), size=size))
+
 
 class Name(NamedTuple):
     """A figure's or a per-sample column's name.
@@ -110,11 +114,6 @@ class Name(NamedTuple):
         return head + (f"@{self.size}" if self.size else "") + (f":{self.severity}" if self.severity else "")
 
 
-def attack_name(kind: Kind | str, size: str) -> str:
-    """``pgd-margin-l2@0.5``: a column, and the figure that is its mean."""
-    return str(Name(str(kind), size=size))
-
-
 def ranking_name(attack: str, measure: str) -> str:
     """``fna.ap@5/255`` for ``fna@5/255``: a column of a ranking after an attack."""
     return str(Name.parse(attack)._replace(measure=measure))
@@ -122,9 +121,9 @@ def ranking_name(attack: str, measure: str) -> str:
 
 def worst_name(attack: str, measure: str = "") -> str:
     """``worst-l2@0.5`` for ``pgd-margin-l2@0.5``; of rankings, whose attacks all have one norm, ``worst.ap@0.5``."""
-    name = Name.parse(attack)
-    norm = "linf" if measure else Kind.parse(name.kind).norm
-    return str(name._replace(kind=str(Kind(WORST, norm=norm)), measure=measure))
+    kind, _, size, _ = Name.parse(attack)
+    worst = Kind(WORST, norm="linf" if measure else Kind.parse(kind).norm)
+    return str(Name(str(worst), measure, size))
 
 
 def corruption_name(kind: str, severity: int | str) -> str:
@@ -135,16 +134,6 @@ def corruption_name(kind: str, severity: int | str) -> str:
 def transferred(attack: str) -> str:
     """The name of an attack that is made on another model."""
     return _TRANSFER + attack
-
-
-def size_of(attack: str) -> str:
-    """Size of an attack as it was written: ``2/255``."""
-    return Name.parse(attack).size
-
-
-def kind_of(attack: str) -> str:
-    """Its kind: ``pgd-margin-l2``."""
-    return Name.parse(attack).kind
 
 
 def column_of(figure: str) -> str:

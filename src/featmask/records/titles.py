@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .names import Kind
+from .names import Kind, Name
 
 FIGURES = {
     "accuracy": "Accuracy",
@@ -78,6 +78,12 @@ def attack_title(kind: str) -> str:
     moved = " from another model" if found.transferred else ""
     norm = f" ({NORMS[found.norm]})" if found.norm != "linf" else ""
     return ATTACKS[found.base] + variants + moved + norm
+
+
+def attack_words(name: str) -> str:
+    """``FNA (L2) at 0.5`` for ``fna-l2@0.5``."""
+    kind, _, size, _ = Name.parse(name)
+    return f"{attack_title(kind)} at {size}"
 
 
 def attack_place(kind: str) -> tuple[int, int, str]:

@@ -13,8 +13,7 @@ import torch
 from ..drawing.ranked_lists import RankedList, Shown, save_rankings
 from ..errors import FeatmaskError, listed
 from ..evaluation import frozen
-from ..records.names import kind_of, size_of
-from ..records.titles import attack_title
+from ..records.titles import attack_words
 from ..retrieval import Ranking, rank
 from .attacks import MetricAttack, MisRanking
 from .data import Side
@@ -61,8 +60,7 @@ def ranked_lists(
             guides = guides_of(attack, chosen, gallery, searches.recipe.evaluate.guides)
             moved = adversarial(searches.descriptor, attack, x, guides, features, torch.Generator().manual_seed(0))
             changed = chosen.moved(np.arange(len(rows)), features_of(searches.descriptor, moved).float().cpu())
-            how = f"after {attack_title(kind_of(attack.name))} at {size_of(attack.name)}"
-            asked.append((how, changed, moved.cpu()))
+            asked.append((f"after {attack_words(attack.name)}", changed, moved.cpu()))
     lists: list[list[RankedList]] = [[] for _ in rows]
     told: list[list[dict[str, Any]]] = [[] for _ in rows]
     for how, side, pixels in asked:

@@ -13,8 +13,8 @@ import torch
 from ..errors import FeatmaskError
 from ..evaluation import Evaluation
 from ..models import Normalized, pretrained_statistics
-from ..records.names import attacked_side, cross_suite, kind_of, size_of
-from ..records.titles import attack_title
+from ..records.names import attacked_side, cross_suite
+from ..records.titles import attack_words
 from ..training import TrainingTask
 from ..utils.eval_mode import evaluating
 from .attacks import MetricAttack
@@ -91,7 +91,7 @@ class Reid:
         save_lists(searches, lists, path)
         caption = f"A typical query (of median average precision for {next(iter(models))}) and what each model finds"
         for attack in attacks:
-            caption += f", before and after {attack_title(kind_of(attack.name))} at {size_of(attack.name)} on the query"
+            caption += f", before and after {attack_words(attack.name)} on the query"
         return caption
 
     def tested(self) -> TestedQueries:

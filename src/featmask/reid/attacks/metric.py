@@ -86,7 +86,7 @@ class MetricAttack:
     @property
     def name(self) -> str:
         """For tables: ``fna@5/255``, ``fna-l2@1``."""
-        return names.attack_name(names.Kind(self.kind, norm=self.norm), budget_text(self.eps, self.norm))
+        return names.Kind(self.kind, norm=self.norm).at(budget_text(self.eps, self.norm))
 
     @property
     def needs_guides(self) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...records.figures import Figure
-from ...records.names import Name, kind_of
+from ...records.names import Name
 from ...records.titles import NORMS, attack_place
 from ...stats import Interval, wilson
 from .read import Subject, suite_place
@@ -200,7 +200,7 @@ def flips_of(subject: Subject, norm: str) -> Flips | None:
         attack = searched.get("attack")
         title = str(attack.get("name", "")) if isinstance(attack, dict) else str(attack or "")
         text = sizes.get(highest, written) if highest is not None else f"{top:g}"
-        found.append(Flips(name, radii, top, text, kind_of(title)))
+        found.append(Flips(name, radii, top, text, Name.parse(title).kind))
     return max(found, key=lambda flips: flips.n, default=None)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...records.names import STEPLESS, Name, kind_of
+from ...records.names import STEPLESS, Name
 from ...records.runs import Suite
 from ...records.titles import attack_title
 from ..layout import relative_link
@@ -91,7 +91,7 @@ def suite_facts(suite: Suite) -> str:
     if isinstance(searched, Mapping):
         attack = searched.get("attack")
         name = attack.get("name") if isinstance(attack, Mapping) else attack
-        rest["smallest eps"] = f"{searched.get('rounds')} halvings with {kind_of(str(name))}"
+        rest["smallest eps"] = f"{searched.get('rounds')} halvings with {Name.parse(str(name)).kind}"
     if suite.settings.get("ood"):
         rest["other data"] = f"{suite.settings['ood']} ({suite.settings.get('ood_n', '?')} images)"
     return text + (f"; {settings_text(rest)}" if rest else "")

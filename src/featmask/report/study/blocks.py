@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...records.figures import LEADING, Figure
+from ...records.figures import Figure, measure_place
 from ...records.names import CLEAN
 from ...records.titles import SUITES, attack_title
 from .attacked import by_attack
@@ -57,7 +57,7 @@ def blocks(study: Study) -> list[Block]:
 
 
 def _block(study: Study, title: str, metrics: Sequence[Figure]) -> Block:
-    figures = sorted({metric.measure for metric in metrics}, key=_figure_place)
+    figures = sorted({metric.measure for metric in metrics}, key=measure_place)
     titles = {metric.measure: metric.measure_title for metric in metrics}
     groups = []
     for kind in dict.fromkeys(metric.kind if metric.attacked else "" for metric in by_attack(metrics)):
@@ -75,10 +75,3 @@ def _line(study: Study, method: str, own: dict[str, Figure], figures: Sequence[s
         return None
     fields = [cell_field(own[figure], cells[figure]) if figure in own else Field("–") for figure in figures]
     return Line(method, max(measured), fields)
-
-
-def _figure_place(figure: str) -> tuple[int, int]:
-    """Rank-1, Rank-5, ..., mAP, mINP."""
-    if figure.startswith("rank"):
-        return 0, int(figure.removeprefix("rank"))
-    return 1, LEADING.index(figure)

@@ -130,7 +130,7 @@ def _attacks(metrics: list[Figure]) -> list[str]:
         "set beside figures of other budgets, of other guides' rules, or of AutoAttack."
     )
     found = [text]
-    if "worst" in kinds:
+    if any(metric.worst for metric in attacked):
         found.append(
             "Worst case of retrieval: for each query and figure, the lowest score over all attacks of that size."
         )

@@ -11,6 +11,7 @@ import numpy as np
 
 from ...errors import FeatmaskError
 from ...records.figures import Figure
+from ...records.names import column_of
 from ...records.runs import Run
 from ...stats import (
     ENOUGH_SEEDS,
@@ -195,17 +196,18 @@ def _mcnemar(study: Study, method: str, metric: Figure, seed: int) -> float | No
     """For one pair of models: do they err on different samples equally often? None for what is no right or wrong."""
     if not metric.counted:
         return None
+    column = column_of(metric.name)
     pair = [
         run.samples.get(metric.suite, {})
         for name in (method, study.baseline)
         for run in study.runs_of(name)
         if run.seed == seed
     ]
-    if any(metric.column not in samples for samples in pair) or list(pair[0]["index"]) != list(pair[1]["index"]):
+    if any(column not in samples for samples in pair) or list(pair[0]["index"]) != list(pair[1]["index"]):
         return None
-    if not all(np.isin(samples[metric.column], (0, 1)).all() for samples in pair):
+    if not all(np.isin(samples[column], (0, 1)).all() for samples in pair):
         return None
-    return mcnemar(pair[0][metric.column], pair[1][metric.column])
+    return mcnemar(pair[0][column], pair[1][column])
 
 
 def sampling(run: Run, metric: Figure) -> Interval | None:

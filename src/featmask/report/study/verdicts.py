@@ -39,7 +39,7 @@ def primary_metrics(study: Study) -> list[Figure]:
     """Accuracy or mAP, and the worst case at the attacks' main budget; without these, the first headline figure."""
     headline = study.headline
     clean = [m for m in headline if m.name == "accuracy" or (m.suite, m.name) == ("clean", "mAP")][:1]
-    worst = [m for m in headline if m.kind == "worst" and m.eps is not None]
+    worst = [m for m in headline if m.worst and m.eps is not None]
     attacked = [m for m in worst if m.eps == main_budget(worst, m.suite)][:1]
     return clean + attacked or headline[:1]
 
