@@ -61,7 +61,9 @@ def test_a_name_is_read_as_it_was_written(name):
     assert Name.parse(str(name)) == name
 
 
-@given(st.text(st.sampled_from("ab1-_%/ "), max_size=12) | st.sampled_from(["mAP", "rank1", "rank12345", "x:", "x:y"]))
+@given(
+    st.text(st.sampled_from("ab1-_%/ "), max_size=12) | st.sampled_from(["mAP", "rank1", "rank12345", "x:", "x:1@2"])
+)
 def test_what_is_no_name_of_ours_stays_as_it_is(text):
     assert str(Name.parse(text)) == text
     assert str(Kind.parse(text)) == text
