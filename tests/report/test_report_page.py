@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
+from matplotlib import figure as matplotlib_figure
 from test_report import CHROMIUM, Links, chromium, in_a_frame, text_of
 
 from featmask.drawing.svg import look
 from featmask.errors import FeatmaskError
-from featmask.records.metric import Metric
+from featmask.records.figures import Figure
 from featmask.records.runs import read_runs
 from featmask.report import rebuild
 from featmask.report.across.archive import unpacked
@@ -259,10 +259,10 @@ def test_counts_across_studies_equal_a_naive_count(three, index):
 
 
 def test_what_stands_for_an_aspect_of_re_identification():
-    sizes = [Metric("attack_query", f"worst.{figure}@{eps}/255") for eps in (2, 5, 8) for figure in ("rank1", "mAP")]
+    sizes = [Figure("attack_query", f"worst.{figure}@{eps}/255") for eps in (2, 5, 8) for figure in ("rank1", "mAP")]
     others = [("clean", "rank1"), ("clean", "mAP"), ("cross_b", "mAP"), ("attack_gallery", "worst.mAP@5/255")]
     others += [("attack_query", "clean.mAP"), ("attack_query", "fna.mAP@5/255"), ("reranked", "mAP")]
-    study = Study("none", ["none"], [*sizes, *(Metric(*pair) for pair in others)], {}, [])
+    study = Study("none", ["none"], [*sizes, *(Figure(*pair) for pair in others)], {}, [])
     found = {name: (m.suite, m.name) for name in ASPECTS if (m := figure_of(study, name)) is not None}
     assert found == {
         "clean": ("clean", "mAP"), "linf": ("attack_query", "worst.mAP@5/255"), "cross": ("cross_b", "mAP"),
@@ -279,7 +279,7 @@ def test_two_studies_without_a_common_method(tmp_path):
 
 
 def drawn(panel):
-    figure, _ = panel.draw(Figure)
+    figure, _ = panel.draw(matplotlib_figure.Figure)
     return figure.axes[0]
 
 

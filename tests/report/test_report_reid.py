@@ -11,7 +11,7 @@ import pytest
 
 from featmask.drawing.ranked_lists import RankedList, Shown, save_rankings
 from featmask.errors import FeatmaskError
-from featmask.records.metric import Metric
+from featmask.records.figures import Figure
 from featmask.records.runs import Suite, read_runs, write_suite
 from featmask.report import write_report
 from featmask.report.study.tables import aggregate, sampling
@@ -108,7 +108,7 @@ def test_means_are_those_of_the_raw_columns(runs):
         ("attack_gallery", "worst.rank1@8/255", "worst.rank1@8/255"),
     ):
         raw = [run.samples[suite][column].mean() for run in runs if run.method == "lfm"]
-        assert study.cells["lfm", Metric(suite, name)].interval.mean == pytest.approx(np.mean(raw), abs=1e-12)
+        assert study.cells["lfm", Figure(suite, name)].interval.mean == pytest.approx(np.mean(raw), abs=1e-12)
 
 
 def test_the_verdict_speaks_of_map_clean_and_attacked(runs):
@@ -133,17 +133,17 @@ def test_an_attack_that_leaves_nothing_compares_nothing(tmp_path, runs):
 
 
 def test_only_counted_shares_have_a_range_over_test_queries(runs):
-    assert sampling(runs[0], Metric("clean", "rank1")) is not None
-    assert sampling(runs[0], Metric("attack_query", "fna.rank1@5/255")) is not None
+    assert sampling(runs[0], Figure("clean", "rank1")) is not None
+    assert sampling(runs[0], Figure("attack_query", "fna.rank1@5/255")) is not None
     for name in ("mAP", "mINP"):
-        assert sampling(runs[0], Metric("clean", name)) is None
-    assert sampling(runs[0], Metric("attack_query", "fna.mAP@5/255")) is None
+        assert sampling(runs[0], Figure("clean", name)) is None
+    assert sampling(runs[0], Figure("attack_query", "fna.mAP@5/255")) is None
 
 
 def test_mcnemar_is_for_right_or_wrong_alone(tmp_path):
     study = aggregate(make_study(tmp_path, {"none": 0.4, "lfm": 0.7}, seeds=1))
-    assert study.cells["lfm", Metric("clean", "rank1")].mcnemar is not None
-    assert study.cells["lfm", Metric("clean", "mAP")].mcnemar is None
+    assert study.cells["lfm", Figure("clean", "rank1")].mcnemar is not None
+    assert study.cells["lfm", Figure("clean", "mAP")].mcnemar is None
 
 
 def test_the_report_states_rules_and_rendering_and_escapes_names(runs, tmp_path):

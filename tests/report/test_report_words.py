@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp, ttest_rel
 
-from featmask.records.metric import Metric, sized
+from featmask.records.figures import Figure, sized
 from featmask.report.markdown import markdown
 from featmask.report.study.notes import statements
 from featmask.report.study.rows import differences, rows, table_csv
@@ -19,7 +19,7 @@ from oracles.planted import planted
 
 BASE = np.array([0.70, 0.72, 0.71, 0.69, 0.70])
 NOISE = np.array([0.010, -0.012, 0.004, 0.007, -0.011])
-ACCURACY = Metric("clean", "accuracy")
+ACCURACY = Figure("clean", "accuracy")
 METHODS = {
     "none": BASE,
     "lfm": BASE + 0.05 + NOISE,
@@ -90,8 +90,8 @@ def test_sizes_for_people():
     assert sized(ACCURACY, 1.26) == "1.3"
     assert sized(ACCURACY, 0.05) == "0.1"
     assert sized(ACCURACY, 0.02) == "under 0.1"
-    assert sized(Metric("clean", "nll"), 0.0001) == "under 0.001"
-    assert sized(Metric("clean", "nll"), 0.0) == "0.000"
+    assert sized(Figure("clean", "nll"), 0.0001) == "under 0.001"
+    assert sized(Figure("clean", "nll"), 0.0) == "0.000"
 
 
 def test_the_csv_has_every_number_in_full():
@@ -130,7 +130,7 @@ def test_correction_covers_methods_and_figures():
     assert found.compared == len(p) == 8
     for (method, name), own in p.items():
         adjusted = min(q * len(p) / (ordered.index(q) + 1) for q in ordered if q >= own)
-        assert found.cells[method, Metric("clean", name)].adjusted == pytest.approx(min(1, adjusted))
+        assert found.cells[method, Figure("clean", name)].adjusted == pytest.approx(min(1, adjusted))
 
 
 def test_one_sentence_a_figure():

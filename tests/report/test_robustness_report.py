@@ -18,8 +18,9 @@ from scipy.stats import binomtest
 from test_report import CHROMIUM, Links, make_run, text_of, widths
 
 from featmask.errors import FeatmaskError
-from featmask.records.metric import Metric, attack_title, show
+from featmask.records.figures import Figure, show
 from featmask.records.runs import Suite, read_runs, read_samples, read_suite, write_suite
+from featmask.records.titles import attack_title
 from featmask.report import write_report, write_robustness
 from featmask.report.robustness import curves, diagrams, figures
 from featmask.report.robustness.read import read_subject, read_subjects
@@ -451,13 +452,13 @@ def test_names_of_attacks_and_figures():
         "occlusion-mean": "Worst square hidden, mean colour",
     }
     assert {kind: attack_title(kind) for kind in titles} == titles
-    assert Metric("l2", "worst-l2@0.5").words == "worst-case accuracy (L2) at 0.5"
-    assert Metric("corruptions", "jpeg_compression:3").title == "JPEG compression, severity 3"
-    assert Metric("clean", "brier").lower_is_better
-    assert show(Metric("clean", "brier"), 0.25) == "0.250"
-    assert show(Metric("linf", "median_eps"), 2 / 255) == "0.0078"
-    assert not Metric("linf", "unflipped").counted
-    assert Metric("occlusion", "patch@12.5%").square == Fraction(1, 8)
+    assert Figure("l2", "worst-l2@0.5").words == "worst-case accuracy (L2) at 0.5"
+    assert Figure("corruptions", "jpeg_compression:3").title == "JPEG compression, severity 3"
+    assert Figure("clean", "brier").lower_is_better
+    assert show(Figure("clean", "brier"), 0.25) == "0.250"
+    assert show(Figure("linf", "median_eps"), 2 / 255) == "0.0078"
+    assert not Figure("linf", "unflipped").counted
+    assert Figure("occlusion", "patch@12.5%").square == Fraction(1, 8)
 
 
 def test_the_first_table_of_a_comparison_is_not_drowned(tmp_path):
@@ -466,7 +467,7 @@ def test_the_first_table_of_a_comparison_is_not_drowned(tmp_path):
              "l2": [f"worst-l2@{size}" for size in ("0.25", "0.5", "1")], "clean": ["accuracy", "brier", "ood_auroc"],
              "occlusion": [f"{kind}@{side}%" for kind in ("patch", "worst") for side in (10, 20, 30)],
              "linf": ["worst@1/255", "worst@2/255", "median_eps", "unflipped"]}  # fmt: skip
-    found = first_table([Metric(suite, name) for suite, own in names.items() for name in own])
+    found = first_table([Figure(suite, name) for suite, own in names.items() for name in own])
     assert [m.name for m in found] == [
         "accuracy", "corrupted", "worst@1/255", "worst@2/255", "worst-l2@0.5", "worst@20%"
     ]  # fmt: skip

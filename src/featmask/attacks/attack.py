@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from ..errors import FeatmaskError
+from ..records import names
 from .ball import Norm, check_budget, check_pixels, grey_levels
 from .draws import Noise
 from .objectives import Loss, needs_classes
@@ -79,13 +80,17 @@ class Attack:
     @property
     def title(self) -> str:
         """The name without the budget: ``pgd``, ``apgd-dlr-t``, ``pgd-margin-l2``."""
-        parts = [self.kind, *([self.loss] if self.loss != "ce" else []), *(["t"] if self.targets else [])]
-        return "-".join([*parts, *([self.norm] if self.norm != "linf" else [])])
+        return str(self._kind)
 
     @property
     def name(self) -> str:
         """For tables: ``pgd@2/255``, ``apgd-dlr-t@8/255``, ``pgd-l2@0.5``."""
-        return f"{self.title}@{budget_text(self.eps, self.norm)}"
+        return self._kind.at(budget_text(self.eps, self.norm))
+
+    @property
+    def _kind(self) -> names.Kind:
+        variants = (self.loss,) * (self.loss != "ce") + ("t",) * bool(self.targets)
+        return names.Kind(self.kind, variants, self.norm)
 
     @property
     def gradients(self) -> bool:

@@ -33,6 +33,7 @@ from typing import Any, Literal, NamedTuple, get_args
 import torch
 
 from ..errors import FeatmaskError, require
+from ..records import names
 from .attack import Attack, Model, budget_text, check_samples
 from .auto_library import Asked, apart, ensemble_examples, square_fits
 from .ball import Norm, check_budget, project
@@ -80,12 +81,8 @@ class AutoAttack:
     @property
     def name(self) -> str:
         """For tables: ``autoattack@8/255``, ``autoattack-rand-l2@0.5``."""
-        parts = [
-            "autoattack",
-            *(["rand"] if self.version == "rand" else []),
-            *([self.norm] if self.norm != "linf" else []),
-        ]
-        return f"{'-'.join(parts)}@{budget_text(self.eps, self.norm)}"
+        kind = names.Kind("autoattack", ("rand",) * (self.version == "rand"), self.norm)
+        return kind.at(budget_text(self.eps, self.norm))
 
     @property
     def gradients(self) -> bool:

@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from ..errors import FeatmaskError
+from ..records import names
 from .attack import Model
 from .ball import ROUNDING
 from .draws import Noise
@@ -68,8 +69,8 @@ class Region:
     @property
     def name(self) -> str:
         """For tables: ``occlusion@20%``, ``occlusion-mean@20%``, ``patch@12.5%``."""
-        filled = "" if self.fill == 0.5 or self.kind == "patch" else f"-{self.fill}"
-        return f"{self.kind}{filled}@{float(self.size * 100):g}%"
+        filled = () if self.fill == 0.5 or self.kind == "patch" else (str(self.fill),)
+        return names.Kind(self.kind, filled).at(f"{float(self.size * 100):g}%")
 
     @property
     def gradients(self) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from ..errors import FeatmaskError
+from ..records import names
 from .attack import Attack, Model
 from .draws import Noise
 from .passes import predict
@@ -35,7 +36,7 @@ class Transfer:
     @property
     def name(self) -> str:
         """For tables: ``transfer-pgd@8/255``."""
-        return f"transfer-{self.attack.name}"
+        return names.transferred(self.attack.name)
 
     @property
     def gradients(self) -> bool:

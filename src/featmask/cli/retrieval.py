@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, get_args
 
 import typer
 
 from ..errors import FeatmaskError
+from ..reid.kinds import AttackKind
 from .application import AsJson, Data, Device, Set, app, check_folder, check_picture, names
 from .subjects import Checkpoint, Save, finish, loaded, task_of
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from ..models import Normalized
     from ..reid.recipe import ReidRecipe
 
-ATTACKS = "fgsm, ifgsm, mifgsm, sma, fna, odfa, lta, misranking"
+ATTACKS = ", ".join(get_args(AttackKind))
 
 
 @app.command()

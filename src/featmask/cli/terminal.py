@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from ..records.metric import Metric, attack_title, other_domain, show
+from ..records.figures import Figure, show
+from ..records.names import corruption_name
 from ..records.runs import Run, Suite
+from ..records.titles import attack_title
 from ..report.study.retrieval import is_retrieval, notices, rules, size_text, suite_place
 from ..report.study.rows import rows
 from ..report.study.tables import Study, aggregate
@@ -40,7 +42,7 @@ def print_suites(suites: Sequence[Suite]) -> None:
             for name, value in suite.metrics.items():
                 if suite in corrupted and name not in ("clean", "corrupted"):
                     continue  # of these there is a table of their own
-                cells = (suite.name, name, show(Metric(suite.name, name), value), f"{suite.n} {suite.split}")
+                cells = (suite.name, name, show(Figure(suite.name, name), value), f"{suite.n} {suite.split}")
                 table.add_row(*map(escape, cells))
         console.print(table)
     for suite in corrupted:
@@ -62,8 +64,8 @@ def _corruptions(suite: Suite) -> Table:
     for column in table.columns[1:]:
         column.justify = "right"
     for kind in kinds:
-        names = [*(f"{kind}:{severity}" for severity in severities), kind]
-        values = (show(Metric(suite.name, name), suite.metrics[name]) for name in names)
+        names = [*(corruption_name(kind, severity) for severity in severities), kind]
+        values = (show(Figure(suite.name, name), suite.metrics[name]) for name in names)
         table.add_row(escape(kind.replace("_", " ")), *values)
     return table
 
@@ -88,10 +90,10 @@ def _rankings(suites: Sequence[Suite]) -> Table:
     heads: dict[str, None] = {}
     for suite in suites:
         for name, value in suite.metrics.items():
-            metric = Metric(suite.name, name)
+            metric = Figure(suite.name, name)
             attack = attack_title(metric.kind) if metric.attacked else ""
-            heads[metric.figure_title] = None
-            found.setdefault((suite.name, attack, metric.budget), {})[metric.figure_title] = show(metric, value)
+            heads[metric.measure_title] = None
+            found.setdefault((suite.name, attack, metric.budget), {})[metric.measure_title] = show(metric, value)
     table = Table("suite", "attack", "eps", box=box.SIMPLE)
     for head in heads:
         table.add_column(escape(head), justify="right", no_wrap=True)
@@ -158,22 +160,22 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def _columns(study: Study) -> list[Metric]:
+def _columns(study: Study) -> list[Figure]:
     """What eighty columns hold: balanced accuracy and other data sets are in the report."""
-    shown = [m for m in study.headline if m.name != "balanced_accuracy" and not other_domain(m.suite)]
+    shown = [m for m in study.headline if m.name != "balanced_accuracy" and not m.domain]
     worst = [metric for metric in shown if metric.attacked]
     return [metric for metric in shown if metric not in worst[1:]]
 
 
-def _head(metric: Metric) -> str:
+def _head(metric: Figure) -> str:
     """A short title; of rankings on two lines, as their figures are written."""
     if not metric.retrieval:
         title = metric.title.replace("Worst case", "worst").replace("Calibration error", "ECE")
         return title.lower() if metric.eps is None else title
     if metric.attacked:
         side = "" if metric.side == "query" else f" {metric.side}"
-        return f"worst{side} {metric.figure_title}\n{metric.budget}"
-    return f"re-ranked\n{metric.figure_title}" if metric.suite == "reranked" else metric.short
+        return f"worst{side} {metric.measure_title}\n{metric.budget}"
+    return f"re-ranked\n{metric.measure_title}" if metric.suite == "reranked" else metric.short
 
 
 def _footing(console: Console, suites: Sequence[Suite]) -> None:

@@ -8,7 +8,7 @@ Adversarial metric training: Bai et al. 2019, "Adversarial metric attack and def
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 import torch
@@ -16,14 +16,9 @@ import torch
 from ..errors import FeatmaskError
 from .attacks import Embed, Guides, MetricAttack, choose_guides, perturb
 from .attacks.embedding import mean_features
-from .attacks.metric import Kind
+from .kinds import Defence
 
-__all__ = ["Defence", "adversarial_batch"]
-
-Defence = Literal["mifgsm", "fna", "sma", "odfa", "goat"]
-
-#: The attack of each defence: GOAT maximises FNA's objective.
-_ATTACKS: dict[str, Kind] = {"mifgsm": "mifgsm", "fna": "fna", "sma": "sma", "odfa": "odfa", "goat": "fna"}
+__all__ = ["adversarial_batch"]
 
 
 def adversarial_batch(
@@ -63,7 +58,7 @@ def adversarial_batch(
         FeatmaskError: an unknown kind, a share or a budget out of range, labels that do not fit, a batch of one
             identity (for the kinds with guides), or what ``perturb`` refuses.
     """
-    if kind not in _ATTACKS:
+    if kind not in get_args(Defence):
         raise FeatmaskError(f"unknown defence {kind!r}; expected one of: {', '.join(get_args(Defence))}")
     if not 0 < share <= 1:
         raise FeatmaskError(f"defence {kind!r}: expected a share of the batch above 0 to 1, got {share!r}")
@@ -71,7 +66,7 @@ def adversarial_batch(
         raise FeatmaskError(
             f"defence {kind!r}: expected a label for each of {len(pixels)} images, got {tuple(labels.shape)}"
         )
-    attack = MetricAttack(_ATTACKS[kind], eps, steps=steps)
+    attack = MetricAttack("fna" if kind == "goat" else kind, eps, steps=steps)
     if not len(pixels):
         return pixels.clone()
     count = max(1, round(share * len(pixels)))

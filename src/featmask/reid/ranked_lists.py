@@ -13,7 +13,7 @@ import torch
 from ..drawing.ranked_lists import RankedList, Shown, save_rankings
 from ..errors import FeatmaskError, listed
 from ..evaluation import frozen
-from ..records.metric import attack_title
+from ..records.titles import attack_words
 from ..retrieval import Ranking, rank
 from .attacks import MetricAttack, MisRanking
 from .data import Side
@@ -60,8 +60,7 @@ def ranked_lists(
             guides = guides_of(attack, chosen, gallery, searches.recipe.evaluate.guides)
             moved = adversarial(searches.descriptor, attack, x, guides, features, torch.Generator().manual_seed(0))
             changed = chosen.moved(np.arange(len(rows)), features_of(searches.descriptor, moved).float().cpu())
-            kind, _, size = attack.name.partition("@")
-            asked.append((f"after {attack_title(kind)} at {size}", changed, moved.cpu()))
+            asked.append((f"after {attack_words(attack.name)}", changed, moved.cpu()))
     lists: list[list[RankedList]] = [[] for _ in rows]
     told: list[list[dict[str, Any]]] = [[] for _ in rows]
     for how, side, pixels in asked:

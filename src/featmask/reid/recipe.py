@@ -10,10 +10,8 @@ from typing_extensions import Self
 
 from ..recipe import Recipe, RecipeData, Train
 from ..recipe.parts import SOME, Pixels, Radii, Strict, filled
-
-#: Of attacks on retrieval, see ``featmask.attacks``.
-AttackKind = Literal["fgsm", "ifgsm", "mifgsm", "sma", "fna", "odfa", "lta", "misranking"]
-SuiteKind = Literal["clean", "reranked", "cross", "attack_query", "attack_gallery"]
+from ..records.names import Ranking
+from .kinds import AttackKind, Defence
 
 
 class Place(Strict):
@@ -74,7 +72,7 @@ class EmbedderModel(Strict):
 class Adversarial(Strict):
     """Adversarial metric training (GOAT and its kin): see :func:`featmask.reid.adversarial.adversarial_batch`."""
 
-    kind: Literal["goat", "fna", "mifgsm", "sma", "odfa"] = "goat"
+    kind: Defence = "goat"
     eps: Pixels = "5/255"
     steps: int = Field(7, ge=1)
     share: float = Field(1.0, gt=0, le=1, description="of a batch that is attacked")
@@ -143,7 +141,7 @@ class Rerank(Strict):
 class ReidEvaluate(Strict):
     """What is measured on query and gallery."""
 
-    suites: Annotated[tuple[SuiteKind, ...], SOME] = ("clean",)
+    suites: Annotated[tuple[Ranking, ...], SOME] = ("clean",)
     average_precision: Literal["standard", "trapezoid"] = "standard"
     flip: bool = Field(True, description="features of the image and of its mirror, added")
     rerank: Rerank = Rerank()

@@ -13,6 +13,8 @@ import torch
 from ..errors import FeatmaskError
 from ..evaluation import Evaluation
 from ..models import Normalized, pretrained_statistics
+from ..records.names import attacked_side, cross_suite
+from ..records.titles import attack_words
 from ..training import TrainingTask
 from ..utils.eval_mode import evaluating
 from .attacks import MetricAttack
@@ -75,11 +77,9 @@ class Reid:
 
     def rankings(self, recipe: ReidRecipe, models: Mapping[str, Normalized], path: Path, device: str) -> str:
         """A typical query before and after the recipe's first attack, a model below the other."""
-        # a report's modules load SciPy, which training and scoring can do without
-        from ..records.metric import attack_title
         from .ranked_lists import ranked_lists, save_lists, typical_query
 
-        attacked = any(suite.startswith("attack_") for suite in recipe.evaluate.suites)
+        attacked = any(map(attacked_side, recipe.evaluate.suites))
         kinds = [kind for kind in recipe.evaluate.attacks if kind != "misranking"]  # it would have to be trained
         eps, norm = Fraction(recipe.evaluate.eps[-1]), recipe.evaluate.norm
         attacks = [MetricAttack(kinds[0], eps, norm=norm)] if attacked and kinds else []
@@ -91,8 +91,7 @@ class Reid:
         save_lists(searches, lists, path)
         caption = f"A typical query (of median average precision for {next(iter(models))}) and what each model finds"
         for attack in attacks:
-            kind, _, size = attack.name.partition("@")
-            caption += f", before and after {attack_title(kind)} at {size} on the query"
+            caption += f", before and after {attack_words(attack.name)} on the query"
         return caption
 
     def tested(self) -> TestedQueries:
@@ -102,7 +101,7 @@ class Reid:
     def passes(self, recipe: ReidRecipe) -> tuple[float, float]:
         """Of the attacks by their steps; describing and scoring is little beside them."""
         settings = recipe.evaluate
-        sides = sum(suite.startswith("attack") for suite in settings.suites)
+        sides = sum(bool(attacked_side(suite)) for suite in settings.suites)
         steps = len(settings.attacks) * len(settings.eps) * settings.steps
         return 0.0, float(sides * (settings.attack_queries or 0) * steps)
 
@@ -133,11 +132,11 @@ class Reid:
                 yield searches.score(suite)
             elif suite == "cross":
                 for name in settings.cross:
-                    yield Searches(recipe, model, self.others[name], device).score(f"cross_{name}")
+                    yield Searches(recipe, model, self.others[name], device).score(cross_suite(name))
             else:
                 # once for both sides: generators are trained
                 attacks = attacks_of(recipe, searches, self.splits, device) if attacks is None else attacks
-                yield searches.attack(attacks, suite.removeprefix("attack_"), limit or settings.attack_queries)
+                yield searches.attack(attacks, attacked_side(suite), limit or settings.attack_queries)
 
 
 def asked(

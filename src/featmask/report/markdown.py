@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from ..records.metric import Metric
+from ..records.figures import Figure
 from .study.blocks import Block, blocks
 from .study.notes import caution, environment, notices, outline, statements, suite_text, suites, warnings
 from .study.retrieval import data_name, rules
@@ -52,7 +52,7 @@ def markdown(study: Study, command: str, title: str) -> str:
     return "\n".join(lines)
 
 
-def _table(study: Study, metrics: Sequence[Metric]) -> list[str]:
+def _table(study: Study, metrics: Sequence[Figure]) -> list[str]:
     head = ["method", "seeds", *(f"{m.title}{' (%)' if m.scale != 1 else ''}" for m in metrics)]
     body = []
     for row in rows(study, metrics):

@@ -18,6 +18,15 @@ def fraction(text: str) -> Fraction:
     return Fraction(top) / Fraction(bottom) if slash else Fraction(top)
 
 
+def extent(text: str) -> Fraction:
+    """A radius, or a side in percent: ``20%``.
+
+    Raises:
+        ValueError, ZeroDivisionError: no number.
+    """
+    return Fraction(text.removesuffix("%")) / 100 if text.endswith("%") else fraction(text)
+
+
 def radius(value: Any, key: str = "eps") -> Fraction:
     """A radius that was written as ``8/255``, ``0.5/255`` or ``0.5``.
 
@@ -39,9 +48,8 @@ def share(value: Any) -> Fraction:
     Raises:
         FeatmaskError: not a share above 0 to 1.
     """
-    text = str(value)
     try:
-        found = Fraction(text[:-1]) / 100 if text.endswith("%") else fraction(text)
+        found = extent(str(value))
     except (ValueError, ZeroDivisionError):
         found = Fraction(0)
     if not 0 < found <= 1:

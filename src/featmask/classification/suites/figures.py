@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import require
-from .outcomes import ROUNDED, Columns
+from ...records.names import corruption_name, rounded_attack
+from .outcomes import Columns
 from .plans import Plan
 
 #: Terms of means that a record does not keep per sample.
@@ -43,11 +44,12 @@ def clean_figures(columns: Columns, ood: npt.NDArray[np.float64] | None) -> dict
 
 def suite_figures(columns: Columns, plan: Plan) -> dict[str, float]:
     """Shares of samples that are right; means over severities and over all corruptions; the median smallest radius."""
-    names = [name for name in columns if name not in ("index", "label", "flip_eps") and not name.startswith(ROUNDED)]
+    names = [name for name in columns if name not in ("index", "label", "flip_eps") and not rounded_attack(name)]
     found = {name: float(columns[name].mean()) for name in names}
     if plan.corruptions:
         kinds = {
-            kind: _mean([found[f"{kind}:{severity}"] for severity in plan.severities]) for kind in plan.corruptions
+            kind: _mean([found[corruption_name(kind, severity)] for severity in plan.severities])
+            for kind in plan.corruptions
         }
         found |= kinds | {"corrupted": _mean(list(kinds.values()))}
     if "flip_eps" in columns:
@@ -61,18 +63,18 @@ def suite_figures(columns: Columns, plan: Plan) -> dict[str, float]:
 
 def rounded_figures(columns: Columns) -> dict[str, float]:
     """Accuracy under each attack if its images are stored with 8 bits."""
-    return {name.removeprefix(ROUNDED): float(columns[name].mean()) for name in columns if name.startswith(ROUNDED)}
+    return {attack: float(values.mean()) for name, values in columns.items() if (attack := rounded_attack(name))}
 
 
 def kept(columns: Columns) -> Columns:
     """What a record keeps of every sample."""
-    return {name: values for name, values in columns.items() if name not in _TERMS and not name.startswith(ROUNDED)}
+    return {name: values for name, values in columns.items() if name not in _TERMS and not rounded_attack(name)}
 
 
 def running_worst(done: Sequence[Columns], plan: Plan) -> str:
     """The lowest figure so far, for a progress bar."""
     skip = ("index", "label", "flip_eps", "predicted", "confidence", *_TERMS)
-    names = [name for name in (done[0] if done else {}) if name not in skip and not name.startswith(ROUNDED)]
+    names = [name for name in (done[0] if done else {}) if name not in skip and not rounded_attack(name)]
     means: dict[str, Any] = {name: np.concatenate([batch[name] for batch in done]).mean() for name in names}
     if not means:
         return ""

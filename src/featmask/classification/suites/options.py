@@ -7,10 +7,11 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ...errors import FeatmaskError
+from ...records import names
 from ...utils.radii import radius, share
 
 #: The suites of a classifier; ``full`` stands for those of FULL.
-SUITES = ("clean", "linf", "l2", "l1", "autoattack", "blackbox", "transfer", "corruptions", "occlusion", "full")
+SUITES = (*names.SUITES, "full")
 FULL = ("clean", "linf", "l2", "autoattack", "corruptions", "occlusion")
 #: The same for a model without gradients.
 FULL_BLACK_BOX = ("clean", "blackbox", "corruptions", "occlusion")

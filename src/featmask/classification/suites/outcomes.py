@@ -16,13 +16,12 @@ from torch.nn import functional
 
 from ...attacks import Attack, AutoAttack, Draws, quantised
 from ...evaluation.portions import Portions
+from ...records.names import corruption_name, rounded_column, worst_name
 from .batches import Batch
 from .plans import Method, Plan
 
 Columns = dict[str, npt.NDArray[Any]]
 Result = TypeVar("Result")
-#: Before an attack's name: right after its images were rounded to 8 bits. Recorded as a share, not per sample.
-ROUNDED = "8-bit "
 
 
 @dataclass(frozen=True)
@@ -107,10 +106,10 @@ def attacked_columns(setting: Setting, batch: Batch, right: torch.Tensor, attack
             rounded[standing] = torch.cat([part[1] for part in parts])
         found[attack.name] = after.cpu().numpy()
         if _rounds(attack):
-            found[ROUNDED + attack.name] = rounded.cpu().numpy()
+            found[rounded_column(attack.name)] = rounded.cpu().numpy()
         if family and setting.passes == 1:
             broken[family] = before | ((right > 0) & (after == 0))
-    names = ["clean", *(name for attack in attacks for name in (attack.name, ROUNDED + attack.name))]
+    names = ["clean", *(name for attack in attacks for name in (attack.name, rounded_column(attack.name)))]
     return {name: found[name] for name in names if name in found}
 
 
@@ -141,7 +140,7 @@ def corrupted_columns(setting: Setting, batch: Batch, plan: Plan) -> Columns:
             setting.tell(f"{kind} {severity}")
             changed = corrupt(batch.pixels, kind, severity, batch.rows.tolist(), setting.seed)
             parts = _each(setting, torch.arange(len(batch.labels)), partial(_right_at, setting, changed, batch.labels))
-            found[f"{kind}:{severity}"] = torch.cat(parts).cpu().numpy()
+            found[corruption_name(kind, severity)] = torch.cat(parts).cpu().numpy()
     return found
 
 
@@ -158,22 +157,16 @@ def worst_columns(columns: Columns, attacks: Sequence[Method]) -> Columns:
     """The worst case at each size: right under every attack of that size, and of smaller balls of the same norm."""
     found: Columns = {}
     for size in attacks:
-        name = worst_name(size)
+        name = worst_name(size.name)
         if name in found:
             continue
         worst = columns["clean"]
         for attack in attacks:
-            alike = worst_name(attack) == name
+            alike = worst_name(attack.name) == name
             if alike or (_norm(size) and _norm(attack) == _norm(size) and _radius(attack) < _radius(size)):
                 worst = np.minimum(worst, columns[attack.name])
         found[name] = worst
     return found
-
-
-def worst_name(attack: Method) -> str:
-    """``worst@2/255``, ``worst-l2@0.5``, ``worst@20%``."""
-    norm = _norm(attack)
-    return f"worst{f'-{norm}' if norm in ('l2', 'l1') else ''}@{attack.name.rpartition('@')[2]}"
 
 
 def _norm(attack: Method) -> str:

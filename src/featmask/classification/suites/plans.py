@@ -9,6 +9,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from ...attacks import Attack, AutoAttack, Draws, Model, Norm
+from ...records.names import Name
 
 UPPER_BOUND = "FGSM and PGD alone: an upper bound on robust accuracy, not to be set beside AutoAttack figures"
 NO_AUTOATTACK = "Not AutoAttack's standard set: an upper bound on robust accuracy, not to be set beside its figures"
@@ -85,7 +86,7 @@ class Plan:
                 "attack": self.smallest.plain(),
                 "rounds": self.rounds,
                 "norm": self.norm,
-                "highest": max(own, key=lambda attack: attack.eps).name.rpartition("@")[2],
+                "highest": Name.parse(max(own, key=lambda attack: attack.eps).name).size,
             }
         return found
 

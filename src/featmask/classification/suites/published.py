@@ -13,6 +13,7 @@ from ...errors import FeatmaskError
 from ...evaluation import Evaluation, frozen
 from ...evaluation.frozen import is_random
 from ...evaluation.journal import Journal
+from ...records.names import corruption_name
 from ...records.runs import Suite
 from ...utils.progress import progress
 from .batches import batches, check_model, checked_logits, count
@@ -58,7 +59,7 @@ def evaluate_published(
         for number, (kind, severity) in enumerate(cells):
             if number >= len(journal.done):
                 journal.add(_cell(model, corrupted, kind, severity, batch_size, limit, where))
-            outcome = journal.done[number][f"{kind}:{severity}"]
+            outcome = journal.done[number][corruption_name(kind, severity)]
             bar.advance(1, f"{kind} {severity}: {100 * outcome.mean():.1f} %")
     columns = journal.done[0].copy()
     for cell in journal.done[1:]:
@@ -87,7 +88,7 @@ def _cell(
     found = []
     for batch in batches(images, batch_size, limit):
         right = checked_logits(model, batch, device).argmax(1).cpu() == batch.labels
-        found.append(batch.columns | {f"{kind}:{severity}": right.long().numpy()})
+        found.append(batch.columns | {corruption_name(kind, severity): right.long().numpy()})
     if not found:
         raise FeatmaskError(f"{corrupted.name}: {kind} at severity {severity} holds no images ({count(images, limit)})")
     return {name: np.concatenate([part[name] for part in found]) for name in found[0]}

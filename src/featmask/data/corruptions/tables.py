@@ -1,4 +1,4 @@
-"""The fifteen corruptions, their groups, and how strong each is at each severity: published constants, nothing else.
+"""How strong each of the fifteen corruptions is at each severity: published constants, nothing else.
 
 Source: Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations" (ICLR
 2019) and the authors' generators, github.com/hendrycks/robustness, ImageNet-C/create_c: ``make_imagenet_c.py`` (commit
@@ -10,19 +10,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-#: In the published order; what is drawn for an image depends on a name's place in it, so it never changes.
-CORRUPTIONS: tuple[str, ...] = (
-    "gaussian_noise", "shot_noise", "impulse_noise",
-    "defocus_blur", "glass_blur", "motion_blur", "zoom_blur",
-    "snow", "frost", "fog", "brightness",
-    "contrast", "elastic_transform", "pixelate", "jpeg_compression",
-)  # fmt: skip
-GROUPS: dict[str, tuple[str, ...]] = {
-    "noise": CORRUPTIONS[:3],
-    "blur": CORRUPTIONS[3:7],
-    "weather": CORRUPTIONS[7:11],
-    "digital": CORRUPTIONS[11:],
-}
+from ...records import names
+
+GROUPS: dict[str, tuple[str, ...]] = {title.lower(): kinds for title, kinds in names.CORRUPTIONS.items()}
+#: In the published order; what is drawn for an image depends on a name's place in it.
+CORRUPTIONS: tuple[str, ...] = tuple(kind for kinds in GROUPS.values() for kind in kinds)
 SEVERITIES: tuple[int, ...] = (1, 2, 3, 4, 5)
 #: For records: frost is rendered here. The published one pastes photographs.
 FROST = "rendered"

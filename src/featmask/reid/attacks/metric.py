@@ -27,20 +27,21 @@ from typing import Literal, get_args
 
 import torch
 
-from ...attacks import Stream
-from ...attacks.ball import check_pixels, grey_levels, project, random_start, unit
+from ...attacks import Stream, budget_text
+from ...attacks.ball import check_pixels, project, random_start, unit
 from ...attacks.momentum import accumulate
 from ...data.grey import grey_patches
 from ...errors import FeatmaskError
+from ...records import names
+from ..kinds import MetricKind
 from .embedding import Embed, check_features, gradient_of, mean_features
 from .guides import Guides
 
-__all__ = ["Embed", "Kind", "MetricAttack", "perturb"]
+__all__ = ["Embed", "MetricAttack", "perturb"]
 
-Kind = Literal["fgsm", "ifgsm", "mifgsm", "sma", "fna", "odfa", "lta"]
 Norm = Literal["linf", "l2"]
 
-_GUIDED, _RANDOM, _HEAVY = {"fgsm", "ifgsm", "mifgsm", "fna"}, {"sma", "odfa"}, {"mifgsm", "lta"}
+_RANDOM, _HEAVY = {"sma", "odfa"}, {"mifgsm", "lta"}
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class MetricAttack:
         eot: passes that gradients and objectives are averaged over, for models that are left random.
     """
 
-    kind: Kind
+    kind: MetricKind
     eps: Fraction
     steps: int = 15
     step_size: float | None = None
@@ -67,8 +68,8 @@ class MetricAttack:
     eot: int = 1
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind) or self.norm not in get_args(Norm):
-            kinds, norms = ", ".join(get_args(Kind)), ", ".join(get_args(Norm))
+        if self.kind not in get_args(MetricKind) or self.norm not in get_args(Norm):
+            kinds, norms = ", ".join(get_args(MetricKind)), ", ".join(get_args(Norm))
             raise FeatmaskError(
                 f"expected a kind of {kinds} and a norm of {norms}; got {self.kind!r} and {self.norm!r}"
             )
@@ -86,14 +87,12 @@ class MetricAttack:
     @property
     def name(self) -> str:
         """For tables: ``fna@5/255``, ``fna-l2@1``."""
-        if self.norm == "l2":
-            return f"{self.kind}-l2@{float(self.eps):g}"
-        return f"{self.kind}@{grey_levels(self.eps)}"
+        return names.Kind(self.kind, norm=self.norm).at(budget_text(self.eps, self.norm))
 
     @property
     def needs_guides(self) -> bool:
         """Whether ``perturb`` must be given guides."""
-        return self.kind in _GUIDED
+        return self.kind in names.GUIDED
 
     def stride(self) -> float:
         """Size of one step in pixels, by the rule at ``step_size``."""

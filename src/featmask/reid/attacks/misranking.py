@@ -19,6 +19,7 @@ from torch.nn import functional
 from ...attacks import Norm
 from ...attacks.ball import check_pixels, grey_levels, project
 from ...errors import FeatmaskError
+from ...records.names import Kind
 from ...utils.progress import progress
 from .embedding import Embed, tracked_features
 
@@ -70,7 +71,7 @@ class MisRanking(nn.Module):
     @property
     def name(self) -> str:
         """For tables: ``misranking@16/255``."""
-        return f"misranking@{grey_levels(self.radius)}"
+        return Kind("misranking").at(grey_levels(self.radius))
 
     def extra_repr(self) -> str:
         """Shown in the module's repr."""

@@ -15,6 +15,7 @@ from ...attacks import check_budget, quantised
 from ...attacks.ball import ROUNDING
 from ...evaluation import Evaluation, frozen
 from ...evaluation.frozen import device_of
+from ...records.names import CLEAN, attack_suite, figure_of, ranking_name, worst_name
 from ...records.runs import Suite
 from ...utils.progress import progress
 from ..attacks import Guides, MetricAttack, MisRanking, choose_guides, guides_rule, perturb
@@ -24,7 +25,6 @@ from .retrieval import JUNK, Described, features_of, outcomes, rank_scores, reco
 
 UPPER_BOUND = "first-order attacks alone: an upper bound on what survives"
 ONE_ATTACK = "SMA and ODFA have one objective on features of length 1: they are one attack from two papers"
-_FIGURES = {"rank1": "rank1", "ap": "mAP", "inp": "mINP"}
 
 
 def attack_retrieval(
@@ -78,7 +78,7 @@ def attack_retrieval(
     check_call(attacks, on, limit)
     where = torch.device(device) if device is not None else device_of(model)
     side, clean = choose_side(query, gallery, on, limit, average_precision)
-    columns = {f"clean.{name}": values for name, values in outcomes(clean, side.queries).items()}
+    columns = {ranking_name(CLEAN, name): values for name, values in outcomes(clean, side.queries).items()}
     worst: dict[str, npt.NDArray[Any]] = {}
     total = len(side.rows) * len(attacks)
     with frozen(model, where), progress(f"attacking the {on}", total) as bar:
@@ -93,9 +93,8 @@ def attack_retrieval(
             sides = (target, gallery) if on == "query" else (query, target)
             scores = rank_scores(*sides, average_precision)
             for name, values in outcomes(scores, side.queries).items():
-                size = attack.name.partition("@")[2]
-                columns[_column(attack, name)] = values
-                key, before = f"worst.{name}@{size}", columns[f"clean.{name}"]
+                columns[ranking_name(attack.name, name)] = values
+                key, before = worst_name(attack.name, name), columns[ranking_name(CLEAN, name)]
                 worst[key] = np.minimum(worst.get(key, before), values)
     columns |= worst
     record = {
@@ -115,8 +114,8 @@ def attack_retrieval(
     warned = [UPPER_BOUND]
     kinds = {attack.kind for attack in attacks if isinstance(attack, MetricAttack)}
     warned += [ONE_ATTACK] if {"sma", "odfa"} <= kinds else []
-    metrics = {_metric(name): float(values.mean()) for name, values in columns.items()}
-    suite = Suite(f"attack_{on}", split, len(side.queries), metrics, record, tuple(warned))
+    metrics = {figure_of(name): float(values.mean()) for name, values in columns.items()}
+    suite = Suite(attack_suite(on), split, len(side.queries), metrics, record, tuple(warned))
     return Evaluation(suite, {**who(query, side.queries), **columns})
 
 
@@ -199,18 +198,6 @@ def guides_of(attack: Attack, chosen: Described, pool: Described, count: int) ->
         junk_id=JUNK,
         exclude=distractors,
     )
-
-
-def _column(attack: Attack, outcome: str) -> str:
-    kind, _, size = attack.name.partition("@")
-    return f"{kind}.{outcome}@{size}"
-
-
-def _metric(column: str) -> str:
-    """``fna.ap@5/255`` -> ``fna.mAP@5/255``."""
-    head, at, size = column.partition("@")
-    kind, _, outcome = head.rpartition(".")
-    return f"{kind}.{_FIGURES[outcome]}{at}{size}"
 
 
 def _settings(attack: Attack) -> dict[str, Any]:

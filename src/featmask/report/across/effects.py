@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...records.metric import Metric, other_domain, show, signed
+from ...records.figures import Figure, show, signed
 from ..study.choice import main_budget
 from ..study.rows import sign_of
 from ..study.tables import Cell, Study
@@ -54,7 +54,7 @@ class Compared:
     """One method in one study, on one aspect."""
 
     member: Member
-    metric: Metric
+    metric: Figure
     cell: Cell
 
     @property
@@ -114,7 +114,7 @@ class Aspect:
     """
 
     name: str
-    members: list[tuple[Member, Metric, str]]
+    members: list[tuple[Member, Figure, str]]
     rows: dict[str, dict[str, Compared]]
 
     @property
@@ -155,36 +155,36 @@ def aspects(members: Sequence[Member], methods: Sequence[str] | None = None) -> 
     return found
 
 
-def figure_of(study: Study, aspect: str) -> Metric | None:
+def figure_of(study: Study, aspect: str) -> Figure | None:
     """The figure that stands for an aspect: of several sizes of an attack the middle one."""
     own = [metric for metric in study.metrics if _aspect(metric) == aspect]
-    sized = [metric for metric in own if metric.eps is not None or metric.square is not None]
+    sized = [metric for metric in own if metric.size is not None]
     if sized:
         middle = main_budget(sized, sized[0].suite)
-        own = [m for m in sized if m.suite == sized[0].suite and middle in (m.eps, m.square)]
+        own = [m for m in sized if m.suite == sized[0].suite and m.size == middle]
     return own[0] if own else None
 
 
-def _aspect(metric: Metric) -> str:
+def _aspect(metric: Figure) -> str:
     if metric.retrieval:
-        return _ranked(metric) if metric.figure == "mAP" else ""
-    if metric.kind.partition("-")[0] == "worst" and metric.budget:
+        return _ranked(metric) if metric.measure == "mAP" else ""
+    if metric.worst and metric.budget:
         if metric.square is not None:
             return "squares"
         return metric.suite if metric.suite in ("autoattack", "blackbox") else metric.norm
     return {"accuracy": "clean", "corrupted": "corrupted", "ece": "calibration"}.get(metric.name, "")
 
 
-def _ranked(metric: Metric) -> str:
+def _ranked(metric: Figure) -> str:
     if metric.attacked:
-        worst = metric.kind == "worst" and metric.eps is not None
+        worst = metric.worst and metric.eps is not None
         return {"query": "linf", "gallery": "gallery"}.get(metric.side, "") if worst else ""
-    if other_domain(metric.suite):
+    if metric.domain:
         return "cross"
     return metric.suite if metric.suite == "reranked" else "clean" if metric.suite == "clean" else ""
 
 
-def _base(study: Study, metric: Metric) -> str:
+def _base(study: Study, metric: Figure) -> str:
     cell = study.cells.get((study.baseline, metric))
     return show(metric, None if cell is None else cell.interval.mean)
 

@@ -6,8 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...records.metric import Metric, corruption_title
-from ...records.names import CORRUPTIONS
+from ...records.figures import Figure
+from ...records.names import CORRUPTIONS, Name, corruption_name
+from ...records.titles import corruption_title
 from .figures import corrupted_suites
 from .read import Subject
 from .tables import Cell, Line, Table, number, points
@@ -56,7 +57,7 @@ def heats(subjects: Sequence[Subject]) -> list[Heat]:
 def _heat(subject: Subject, name: str) -> Heat:
     suite = subject.suites[name]
     metrics = suite.metrics
-    found = [Metric(name, key) for key in metrics]
+    found = [Figure(name, key) for key in metrics]
     severities = sorted({metric.severity for metric in found if metric.severity}, key=int)
     clean = metrics.get("clean")
     # what the model can do without corruption is the measure, not 100 %
@@ -68,11 +69,11 @@ def _heat(subject: Subject, name: str) -> Heat:
         return Shaded(number(value), round(_DARKEST * min(max(1 - value / top, 0.0), 1.0)))
 
     groups = []
-    for title, kinds in _grouped(list(dict.fromkeys(m.name.partition(":")[0] for m in found if m.severity))):
+    for title, kinds in _grouped(list(dict.fromkeys(m.kind for m in found if m.severity))):
         rows = [
             (
                 corruption_title(k),
-                [shaded(metrics.get(f"{k}:{s}")) for s in severities] + [shaded(kind_mean(metrics, k))],
+                [shaded(metrics.get(corruption_name(k, s))) for s in severities] + [shaded(kind_mean(metrics, k))],
             )
             for k in kinds
         ]
@@ -87,7 +88,7 @@ def kind_mean(metrics: dict[str, float], kind: str) -> float | None:
     """Over severities: as it was recorded, else of those that were."""
     if kind in metrics:
         return metrics[kind]
-    own = [value for name, value in metrics.items() if name.startswith(f"{kind}:")]
+    own = [value for name, value in metrics.items() if (found := Name.parse(name)).severity and found.kind == kind]
     return sum(own) / len(own) if own else None
 
 
@@ -128,7 +129,8 @@ def compared(subjects: Sequence[Subject]) -> list[Table]:
 
 def _compared(subjects: list[Subject], name: str) -> Table:
     records = [subject.suites[name].metrics for subject in subjects]
-    kinds = list(dict.fromkeys(m.partition(":")[0] for metrics in records for m in metrics if Metric(name, m).severity))
+    named = (Name.parse(key) for metrics in records for key in metrics)
+    kinds = list(dict.fromkeys(found.kind for found in named if found.severity))
     groups = []
     for title, members in _grouped(kinds):
         lines = [Line(corruption_title(k), _beside([kind_mean(metrics, k) for metrics in records])) for k in members]

@@ -9,14 +9,13 @@ from typing import Any
 import numpy as np
 
 from ...drawing.svg import INK, PALETTE, PANEL, drawn, look, plain, sign
-from ...records.metric import Metric, attack_title
+from ...records.figures import Figure
+from ...records.titles import NORMS, attack_place, attack_title
 from ...stats import wilson
 from .figures import (
-    NORM_TITLES,
     Flips,
     Share,
     attack_metrics,
-    attack_place,
     budgets,
     clean_share,
     curve,
@@ -26,7 +25,6 @@ from .figures import (
     worst_square,
 )
 from .read import Subject
-from .strength import base_kind
 from .verdict import all_norms
 
 #: A legend's entry: text, number of its colour (None: the page's ink), sign.
@@ -43,7 +41,7 @@ def unit(norm: str) -> tuple[float, str]:
     """Factor and label of an axis of radii: of L∞ in steps of eight-bit pixels."""
     if norm == "linf":
         return _EIGHT_BIT, "eps (L∞), in 1/255 of the pixel range"
-    return 1.0, f"eps ({NORM_TITLES[norm]}), pixels in [0, 1]"
+    return 1.0, f"eps ({NORMS[norm]}), pixels in [0, 1]"
 
 
 def legend(subjects: Sequence[Subject]) -> list[Entry]:
@@ -94,12 +92,12 @@ def square_legend(subjects: Sequence[Subject]) -> list[Entry]:
 
 
 def _kinds(subject: Subject) -> list[str]:
-    kinds = {base_kind(metric) for metric in attack_metrics(subject)}
-    return sorted((kind for kind in kinds if kind != "worst"), key=attack_place)
+    kinds = {metric.attack.without_norm for metric in attack_metrics(subject) if not metric.worst}
+    return sorted(kinds, key=attack_place)
 
 
 def _square_kinds(subject: Subject) -> list[str]:
-    return sorted({m.kind for m in region_metrics(subject) if m.kind != "worst"}, key=attack_place)
+    return sorted({m.kind for m in region_metrics(subject) if not m.worst}, key=attack_place)
 
 
 def _axes(make: Any, title: str, label: str, height: float = 3.1) -> tuple[Any, Any]:
@@ -151,17 +149,17 @@ def _one_model(subjects: Sequence[Subject], norm: str, make: Any) -> tuple[Any, 
     """Every attack at every size, the worst case among them."""
     subject = subjects[0]
     scale, label = unit(norm)
-    figure, ax = _axes(make, f"Right, %, {NORM_TITLES[norm]}", label)
+    figure, ax = _axes(make, f"Right, %, {NORMS[norm]}", label)
     _chance(ax, subjects)
     flips, points, kinds = flips_of(subject, norm), _worst_points(subject, norm), _kinds(subject)
     if flips is not None:
         _steps(ax, flips, norm, INK)
     else:
         _line(ax, points, clean_share(subject), INK)
-    own = [metric for metric in attack_metrics(subject) if metric.norm == norm and base_kind(metric) != "worst"]
+    own = [metric for metric in attack_metrics(subject) if metric.norm == norm and not metric.worst]
     top = max((scale * float(metric.eps or 0) for metric in own), default=1.0)
     for metric in own:
-        place = kinds.index(base_kind(metric))
+        place = kinds.index(metric.attack.without_norm)
         colour, marker = look(place)
         # side by side, or those that find the same would hide each other
         x = scale * float(metric.eps or 0) + 0.011 * top * (place - (len(kinds) - 1) / 2)
@@ -169,12 +167,12 @@ def _one_model(subjects: Sequence[Subject], norm: str, make: Any) -> tuple[Any, 
     for x, share in points:
         ax.plot([x], [100 * share.value], STAR, color=INK, ms=10, mew=0, zorder=5)
     ax.set_xlim(left=-0.03 * max([top, *(x for x, _ in points)]))
-    return figure, f"Accuracy against the size of the perturbation in {NORM_TITLES[norm]}; the figures are in the table"
+    return figure, f"Accuracy against the size of the perturbation in {NORMS[norm]}; the figures are in the table"
 
 
 def _models(subjects: Sequence[Subject], norm: str, make: Any) -> tuple[Any, str]:
     """A curve a model."""
-    figure, ax = _axes(make, f"Right at the worst, %, {NORM_TITLES[norm]}", unit(norm)[1])
+    figure, ax = _axes(make, f"Right at the worst, %, {NORMS[norm]}", unit(norm)[1])
     _chance(ax, subjects)
     for place, subject in enumerate(subjects):
         colour, marker = look(place)
@@ -185,7 +183,7 @@ def _models(subjects: Sequence[Subject], norm: str, make: Any) -> tuple[Any, str
             _line(ax, points, clean_share(subject), colour)
         ax.plot([x for x, _ in points], [100 * share.value for _, share in points], marker, color=colour, ms=6, mew=0)
     ax.set_xlim(left=-0.02 * ax.get_xlim()[1])
-    return figure, f"Worst-case accuracy against the size of the perturbation in {NORM_TITLES[norm]}, a line a model"
+    return figure, f"Worst-case accuracy against the size of the perturbation in {NORMS[norm]}, a line a model"
 
 
 def _bars(flips: Flips, norm: str, name: str, make: Any) -> tuple[Any, str]:
@@ -214,10 +212,10 @@ def _bars(flips: Flips, norm: str, name: str, make: Any) -> tuple[Any, str]:
     ax.set_xlim(-4.6 * width, top + 4.6 * width)
     ax.margins(y=0.14)
     ax.set_xlabel(label, fontsize=9)
-    head = f"{plain(name)}, {NORM_TITLES[norm]}" if name else NORM_TITLES[norm]
+    head = f"{plain(name)}, {NORMS[norm]}" if name else NORMS[norm]
     ax.set_title(f"Samples, %, {head}", fontsize=10.5, loc="left", fontweight="bold")
     ax.grid(axis="y", color=INK, alpha=0.12, lw=0.6)
-    return figure, f"Smallest radius found that flips a sample, {NORM_TITLES[norm]} {name}; figures in the table"
+    return figure, f"Smallest radius found that flips a sample, {NORMS[norm]} {name}; figures in the table"
 
 
 def _squares(subjects: Sequence[Subject], make: Any) -> tuple[Any, str]:
@@ -240,5 +238,5 @@ def _squares(subjects: Sequence[Subject], make: Any) -> tuple[Any, str]:
     return figure, "Accuracy against the side of a hidden or replaced square; the figures are in the table"
 
 
-def _side(metric: Metric) -> float:
+def _side(metric: Figure) -> float:
     return float(100 * (metric.square or 0))

@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ...records.metric import Metric
-from ...records.names import ATTACKS
+from ...records.figures import Figure
+from ...records.names import Name
+from ...records.titles import NORMS, attack_place
 from ...stats import Interval, wilson
 from ...stats.calibration import Bin, confidence_bins
 from .read import Subject, suite_place
 
 Floats = npt.NDArray[np.float64]
-NORM_TITLES = {"linf": "L∞", "l2": "L2", "l1": "L1"}
 #: The budget that stands for a norm where it was measured; else the middle of those that were.
 USUAL = {"linf": Fraction(8, 255), "l2": Fraction(1, 2), "l1": Fraction(12)}
 #: A curve has no more points, however many samples it is made of.
@@ -112,32 +112,22 @@ def clean_share(subject: Subject) -> Share | None:
     return share_of(subject.samples[name]["clean"], (name,), subject.fingerprints[name])
 
 
-def attack_metrics(subject: Subject) -> list[Metric]:
+def attack_metrics(subject: Subject) -> list[Figure]:
     """Every figure of an attack within a ball, in the order in which they are shown."""
-    own = (metric for metric in subject.metrics if "@" in metric.name and metric.norm and not metric.retrieval)
+    own = (metric for metric in subject.metrics if metric.norm and not metric.retrieval)
     return sorted(own, key=lambda metric: (attack_place(metric.kind), metric.eps or 0))
 
 
-def region_metrics(subject: Subject) -> list[Metric]:
+def region_metrics(subject: Subject) -> list[Figure]:
     """Every figure of an attack on a square."""
     own = (metric for metric in subject.metrics if metric.square)
     return sorted(own, key=lambda metric: (attack_place(metric.kind), metric.square or 0))
 
 
-def attack_place(kind: str) -> tuple[int, int, str]:
-    """Not attacked, noise, the weak ones, the strong ones, those of other models, the worst case."""
-    moved = kind.startswith("transfer-")
-    plain = "-".join(part for part in kind.removeprefix("transfer-").split("-") if part not in NORM_TITLES)
-    name = plain.partition("-")[0]
-    order = list(ATTACKS)
-    place = order.index(name) if name in order else order.index("worst") - 1
-    return (2 if name == "worst" else int(moved)), place, plain
-
-
 def norms(subject: Subject) -> list[str]:
     """Those that attacks were measured in."""
     found = {metric.norm for metric in attack_metrics(subject)}
-    return [norm for norm in NORM_TITLES if norm in found]
+    return [norm for norm in NORMS if norm in found]
 
 
 def budgets(subject: Subject, norm: str) -> dict[Fraction, str]:
@@ -170,8 +160,8 @@ def worst_square(subject: Subject, square: Fraction) -> Share | None:
     return _worst(subject, [m for m in named if m.name in subject.samples.get(m.suite, {})])
 
 
-def _worst(subject: Subject, metrics: list[Metric]) -> Share | None:
-    groups: dict[str, list[Metric]] = {}
+def _worst(subject: Subject, metrics: list[Figure]) -> Share | None:
+    groups: dict[str, list[Figure]] = {}
     for metric in metrics:
         groups.setdefault(subject.fingerprints[metric.suite], []).append(metric)
     if not groups:
@@ -193,12 +183,13 @@ def flips_of(subject: Subject, norm: str) -> Flips | None:
         radii = np.asarray(columns["flip_eps"], dtype=np.float64)
         sizes = budgets(subject, norm)
         finite = radii[np.isfinite(radii)]
-        highest = Metric("", f"x@{searched.get('highest', '')}").eps or max(sizes, default=None)
+        written = str(searched.get("highest", ""))
+        highest = Figure(name, str(Name(size=written))).eps or max(sizes, default=None)
         top = float(highest) if highest is not None else float(finite.max(initial=0.0))
         attack = searched.get("attack")
         title = str(attack.get("name", "")) if isinstance(attack, dict) else str(attack or "")
-        text = sizes.get(highest, str(searched.get("highest", ""))) if highest is not None else f"{top:g}"
-        found.append(Flips(name, radii, top, text, title.partition("@")[0]))
+        text = sizes.get(highest, written) if highest is not None else f"{top:g}"
+        found.append(Flips(name, radii, top, text, Name.parse(title).kind))
     return max(found, key=lambda flips: flips.n, default=None)
 
 
@@ -228,4 +219,4 @@ def reliability(subject: Subject) -> list[Bin]:
 
 def corrupted_suites(subject: Subject) -> list[str]:
     """Suites that hold corruptions at severities."""
-    return [name for name, s in subject.suites.items() if any(Metric(name, metric).severity for metric in s.metrics)]
+    return [name for name, s in subject.suites.items() if any(Figure(name, metric).severity for metric in s.metrics)]

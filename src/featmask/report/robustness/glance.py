@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ...records.metric import Metric, show
+from ...records.figures import Figure, show
+from ...records.titles import NORMS
 from ...stats import mcnemar
 from .checks import trust
-from .figures import NORM_TITLES, Share, clean_share, corrupted_suites, main_budget, region_metrics, worst, worst_square
+from .figures import Share, clean_share, corrupted_suites, main_budget, region_metrics, worst, worst_square
 from .read import Subject
 from .strength import strength
 from .tables import Cell, Line, Table, number, points, share_cell
@@ -32,7 +33,7 @@ def questions(subjects: Sequence[Subject]) -> list[Question]:
         text = next(budget_text(subject, norm, eps) for subject in listed if worst(subject, norm, eps) is not None)
         found.append(
             (
-                Cell("Worst case", f"{NORM_TITLES[norm]} {text}, %"),
+                Cell("Worst case", f"{NORMS[norm]} {text}, %"),
                 lambda subject, n=norm, e=eps: worst(subject, n, e),  # type: ignore[misc]
                 lambda subject, n=norm, e=eps: strength(subject, n, e).label,  # type: ignore[misc]
             )
@@ -69,7 +70,7 @@ def glance(subjects: Sequence[Subject]) -> Table:
             suite = subject.suites.get(name)
             cells.append(Cell() if suite is None else Cell(number(suite.metrics.get("corrupted")), f"n = {suite.n:,}"))
         clean = subject.suites.get("clean")
-        cells.append(Cell(show(Metric("clean", "ece"), None if clean is None else clean.metrics.get("ece"))))
+        cells.append(Cell(show(Figure("clean", "ece"), None if clean is None else clean.metrics.get("ece"))))
         told = trust(subject.doctor)
         cells.append(Cell(f"{told.sign} {told.short}"))
         lines.append(Line(subject.name, cells))

@@ -12,11 +12,9 @@ from typing import Any
 
 from ...errors import FeatmaskError
 from ...records.comparison import read_object
-from ...records.metric import Metric
+from ...records.figures import Figure
+from ...records.names import SUITES
 from ...records.runs import Columns, Suite, read_suite
-
-#: In the order in which suites are shown; others come after, by name.
-ORDER = ("clean", "linf", "l2", "l1", "autoattack", "blackbox", "transfer", "corruptions", "occlusion")
 
 
 @dataclass(frozen=True)
@@ -42,9 +40,9 @@ class Subject:
     unfinished: tuple[str, ...] = ()
 
     @cached_property
-    def metrics(self) -> tuple[Metric, ...]:
+    def metrics(self) -> tuple[Figure, ...]:
         """Every figure of every suite."""
-        return tuple(Metric(suite.name, name) for suite in self.suites.values() for name in suite.metrics)
+        return tuple(Figure(suite.name, name) for suite in self.suites.values() for name in suite.metrics)
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
@@ -114,8 +112,8 @@ def read_subject(folder: Path) -> Subject:
 
 
 def suite_place(name: str) -> tuple[int, str]:
-    """A suite's place among others."""
-    return (ORDER.index(name) if name in ORDER else len(ORDER)), name
+    """A suite's place among others; those that are not known come last, by name."""
+    return (SUITES.index(name) if name in SUITES else len(SUITES)), name
 
 
 def _fingerprint(columns: Columns) -> str:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ...records.metric import attack_title
+from ...records.names import STEPLESS, Name
 from ...records.runs import Suite
+from ...records.titles import attack_title
 from ..layout import relative_link
 from ..study.notes import outline
 from .read import Subject
@@ -90,7 +91,7 @@ def suite_facts(suite: Suite) -> str:
     if isinstance(searched, Mapping):
         attack = searched.get("attack")
         name = attack.get("name") if isinstance(attack, Mapping) else attack
-        rest["smallest eps"] = f"{searched.get('rounds')} halvings with {str(name).partition('@')[0]}"
+        rest["smallest eps"] = f"{searched.get('rounds')} halvings with {Name.parse(str(name)).kind}"
     if suite.settings.get("ood"):
         rest["other data"] = f"{suite.settings['ood']} ({suite.settings.get('ood_n', '?')} images)"
     return text + (f"; {settings_text(rest)}" if rest else "")
@@ -104,12 +105,12 @@ def attack_facts(suite: Suite) -> list[str]:
         if not isinstance(attack, Mapping):
             found.setdefault(str(attack), [])
             continue
-        name, _, budget = str(attack.get("name", "?")).partition("@")
+        name = Name.parse(str(attack.get("name", "?")))
         inner = attack.get("attack")  # of a transferred one: what was run on the other model
         own = {**inner, **attack} if isinstance(inner, Mapping) else attack
         keys = [key for key in _SETTINGS if own.get(key) is not None and _matters(own, key)]
         said = ", ".join(f"{key.replace('_', ' ')} {own[key]}" for key in keys)
-        found.setdefault(f"{attack_title(name)}" + (f": {said}" if said else ""), []).append(budget)
+        found.setdefault(attack_title(name.kind) + (f": {said}" if said else ""), []).append(name.size)
     return [
         f"{text} (at {', '.join(b for b in budgets if b)})" if any(budgets) else text for text, budgets in found.items()
     ]
@@ -117,7 +118,7 @@ def attack_facts(suite: Suite) -> list[str]:
 
 def _matters(attack: Mapping[str, Any], key: str) -> bool:
     # one step is what FGSM is, and a hidden square takes none; no targets and one pass are what is usual
-    if attack.get("kind") in ("fgsm", "occlusion", "erasing") and key in ("steps", "restarts"):
+    if attack.get("kind") in STEPLESS and key in ("steps", "restarts"):
         return False
     if key == "positions" and attack.get("kind") == "erasing":
         return False

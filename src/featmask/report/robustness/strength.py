@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ...records.metric import Metric, attack_title
-from .figures import attack_metrics, attack_place, worst
+from ...records.figures import Figure
+from ...records.names import FIRST_ORDER, NOISE
+from ...records.titles import attack_place, attack_title
+from .figures import attack_metrics, worst
 from .read import Subject
 
-_NOISE = ("uniform", "gaussian")
-_WEAK = ("fgsm", "pgd", "ifgsm", "mifgsm", *_NOISE)
 #: Nothing is left of a model under this share.
 FLOOR = 0.02
 
@@ -29,23 +29,23 @@ def strength(subject: Subject, norm: str, eps: Fraction) -> Strength:
 
     A suite on other samples is not behind it: AutoAttack on a hundred images says nothing of the other four hundred.
     """
-    own = [m for m in attack_metrics(subject) if m.norm == norm and m.eps == eps and not m.kind.startswith("worst")]
+    own = [m for m in attack_metrics(subject) if m.norm == norm and m.eps == eps and not m.worst]
     share = worst(subject, norm, eps)
     if share is not None:
         own = [metric for metric in own if metric.suite in share.suites]
-    names = {metric.kind.partition("-")[0] for metric in own}
-    if any(metric.kind.startswith("autoattack") for metric in own):
+    names = {"transfer" if metric.attack.transferred else metric.attack.base for metric in own}
+    if "autoattack" in names:
         return _autoattack(subject, own)
     if not own:
         return Strength("attacks unknown", "which attacks it stands for is not recorded")
     listed = titles(own)
-    if names <= {"transfer", "square", *_NOISE}:
-        only = "noise" if names <= set(_NOISE) else "black-box attacks"
+    if names <= {"transfer", "square", *NOISE}:
+        only = "noise" if names <= set(NOISE) else "black-box attacks"
         return Strength(
             f"upper bound: {only} only",
             f"an upper bound, by {only} alone ({listed}): an attacker who knows the model would find more",
         )
-    if names <= set(_WEAK) | {"transfer", "square"}:
+    if names <= {"transfer", "square", *FIRST_ORDER, *NOISE}:
         return Strength(
             f"upper bound: {listed}",
             f"an upper bound, by {listed}: stronger attacks may find more",
@@ -56,12 +56,12 @@ def strength(subject: Subject, norm: str, eps: Fraction) -> Strength:
     )
 
 
-def _autoattack(subject: Subject, own: list[Metric]) -> Strength:
-    suites = {m.suite for m in own if m.kind.startswith("autoattack")}
-    changed = [text for name in suites for text in deviations(subject, name)]
-    if any("rand" in metric.kind.split("-") for metric in own if metric.kind.startswith("autoattack")):
+def _autoattack(subject: Subject, own: list[Figure]) -> Strength:
+    standard = [metric for metric in own if metric.attack.base == "autoattack"]
+    changed = [text for name in {metric.suite for metric in standard} for text in deviations(subject, name)]
+    if any("rand" in metric.attack.variants for metric in standard):
         changed.insert(0, "its version for random models")
-    others = titles([metric for metric in own if not metric.kind.startswith("autoattack")])
+    others = titles([metric for metric in own if metric not in standard])
     beside = f", with {others} beside it" if others else ""
     if changed:
         said = "; ".join(dict.fromkeys(changed))
@@ -76,14 +76,9 @@ def deviations(subject: Subject, suite: str) -> list[str]:
     return [str(text).removeprefix("non-standard: ").strip().rstrip(".") for text in texts]
 
 
-def titles(metrics: Iterable[Metric]) -> str:
+def titles(metrics: Iterable[Figure]) -> str:
     """Attacks for a sentence, each once, norms left out."""
-    kinds = sorted({base_kind(metric) for metric in metrics}, key=attack_place)
+    kinds = sorted({metric.attack.without_norm for metric in metrics}, key=attack_place)
     named = [attack_title(kind).replace(", ", " ") for kind in kinds]
-    named = [name.lower() if kind in _NOISE else name for name, kind in zip(named, kinds, strict=True)]
+    named = [name.lower() if kind in NOISE else name for name, kind in zip(named, kinds, strict=True)]
     return named[0] if len(named) == 1 else ", ".join(named[:-1]) + f" and {named[-1]}" if named else ""
-
-
-def base_kind(metric: Metric) -> str:
-    """The attack without its norm: ``apgd-dlr-t`` for ``apgd-dlr-t-l2``."""
-    return metric.kind.removesuffix(f"-{metric.norm}") if metric.norm else metric.kind

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ...records.metric import Metric, attack_title, show
+from ...records.figures import Figure, show
+from ...records.titles import NORMS, attack_title
 from .curves import unit
 from .figures import (
-    NORM_TITLES,
     Share,
     attack_metrics,
     budgets,
@@ -21,7 +21,7 @@ from .figures import (
     worst_square,
 )
 from .read import Subject
-from .strength import base_kind, strength
+from .strength import strength
 from .verdict import all_norms
 
 
@@ -86,7 +86,7 @@ def attack_tables(subjects: Sequence[Subject]) -> list[Table]:
             if norm in {metric.norm for metric in attack_metrics(subject)}
         ]
         heads = [Cell("0", "not attacked"), *(Cell(text) for text in sizes.values()), Cell("n")]
-        found.append(Table(f"Right after each attack, %, {NORM_TITLES[norm]}", heads, groups))
+        found.append(Table(f"Right after each attack, %, {NORMS[norm]}", heads, groups))
     return found
 
 
@@ -94,13 +94,13 @@ def _attack_lines(subject: Subject, norm: str, sizes: dict[Fraction, str]) -> li
     own = [metric for metric in attack_metrics(subject) if metric.norm == norm]
     suites = dict.fromkeys(metric.suite for metric in own)
     lines = []
-    for kind, suite in dict.fromkeys((base_kind(metric), metric.suite) for metric in own):
+    for kind, suite in dict.fromkeys((metric.attack.without_norm, metric.suite) for metric in own):
         record = subject.suites[suite]
-        by_size = {m.eps: record.metrics[m.name] for m in own if (base_kind(m), m.suite) == (kind, suite)}
+        by_size = {m.eps: record.metrics[m.name] for m in own if (m.attack.without_norm, m.suite) == (kind, suite)}
         if kind == "worst" and len(suites) == 1:
             continue  # it is the last row, with its interval
         cells = [Cell(number(record.metrics.get("clean"))), *(Cell(number(by_size.get(eps))) for eps in sizes)]
-        often = len({m.suite for m in own if base_kind(m) == kind})
+        often = len({m.suite for m in own if m.attack.without_norm == kind})
         lines.append(Line(attack_title(kind), [*cells, Cell(f"{record.n:,}")], suite if often > 1 else ""))
     shares = {eps: worst(subject, norm, eps) for eps in sizes}
     counts = sorted({share.n for share in shares.values() if share is not None})
@@ -126,7 +126,7 @@ def flip_table(subjects: Sequence[Subject]) -> Table | None:
                 continue
             quantiles = [Cell(radius_text(norm, flips.quantile(q), flips.budget)) for q in (0.25, 0.5, 0.75)]
             ends = [Cell(number(flips.wrong)), Cell(number(flips.unflipped)), Cell(flips.budget), Cell(f"{flips.n:,}")]
-            name = f"{subject.name}, {NORM_TITLES[norm]}" if len(subjects) > 1 else NORM_TITLES[norm]
+            name = f"{subject.name}, {NORMS[norm]}" if len(subjects) > 1 else NORMS[norm]
             lines.append(Line(name, [*quantiles, *ends], attack_title(flips.attack) if flips.attack else ""))
     heads = [
         Cell("A quarter", "flips within"), Cell("Half (median)", "flips within"),
@@ -156,7 +156,7 @@ def square_table(subjects: Sequence[Subject]) -> Table | None:
     for subject in subjects:
         own = region_metrics(subject)
         lines = []
-        for kind, suite in dict.fromkeys((m.kind, m.suite) for m in own if m.kind != "worst"):
+        for kind, suite in dict.fromkeys((m.kind, m.suite) for m in own if not m.worst):
             record = subject.suites[suite]
             by_size = {m.square: record.metrics[m.name] for m in own if (m.kind, m.suite) == (kind, suite)}
             cells = [Cell(number(record.metrics.get("clean"))), *(Cell(number(by_size.get(side))) for side in sizes)]
@@ -182,10 +182,10 @@ def calibration_table(subjects: Sequence[Subject]) -> Table | None:
     lines = []
     for subject in own:
         suite = subject.suites["clean"]
-        cells = [Cell(show(Metric("clean", name), suite.metrics.get(name)), _against(subject, name)) for name in shown]
+        cells = [Cell(show(Figure("clean", name), suite.metrics.get(name)), _against(subject, name)) for name in shown]
         lines.append(Line(subject.name, [*cells, Cell(f"{suite.n:,}")]))
     heads = []
-    for metric in (Metric("clean", name) for name in shown):
+    for metric in (Figure("clean", name) for name in shown):
         parts = ["%" if metric.scale != 1 else "", "lower is better" if metric.lower_is_better else ""]
         heads.append(Cell(metric.short, ", ".join(part for part in parts if part)))
     return Table("Calibration", [*heads, Cell("n")], [("", lines)], "Model")

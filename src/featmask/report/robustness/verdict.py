@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from fractions import Fraction
 from typing import Any, NamedTuple
 
-from ...records.metric import Metric
+from ...records.titles import NORMS
 from .checks import trust
 from .figures import (
-    NORM_TITLES,
     Share,
     budgets,
     clean_share,
@@ -44,7 +43,7 @@ def with_interval(share: Share) -> str:
 
 def ball(norm: str, budget: str) -> str:
     """``L∞ 8/255``."""
-    return f"{NORM_TITLES[norm]} {budget}"
+    return f"{NORMS[norm]} {budget}"
 
 
 def budget_text(subject: Subject, norm: str, eps: Fraction) -> str:
@@ -54,7 +53,7 @@ def budget_text(subject: Subject, norm: str, eps: Fraction) -> str:
 
 def all_norms(subjects: Sequence[Subject]) -> list[str]:
     """Those that any of them was attacked in."""
-    return [norm for norm in NORM_TITLES if any(norm in norms(subject) for subject in subjects)]
+    return [norm for norm in NORMS if any(norm in norms(subject) for subject in subjects)]
 
 
 def verdict_lines(subject: Subject, subjects: Sequence[Subject]) -> list[str]:
@@ -128,7 +127,7 @@ def _other_lines(subject: Subject) -> list[str]:
         suite = subject.suites[name]
         mean = suite.metrics.get("corrupted")
         if mean is not None:
-            kinds = len({m.partition(":")[0] for m in suite.metrics if Metric(name, m).severity})
+            kinds = len({m.kind for m in subject.metrics if m.suite == name and m.severity})
             kind = "corruption" if kinds == 1 else "corruptions"
             found.append(f"Mean over {kinds} common {kind}{_published(suite)}: {percent(mean)} right.")
     sizes = sorted({m.square for m in region_metrics(subject) if m.square is not None})

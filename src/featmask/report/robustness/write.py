@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import FeatmaskError
-from ...records.metric import Metric
+from ...records.figures import Figure
 from ...stats import wilson
 from ...utils.files import write_text
 from .checks import checks
@@ -72,7 +72,7 @@ def table_csv(subjects: Sequence[Subject]) -> str:
     for subject in subjects:
         for name, suite in subject.suites.items():
             for key, value in suite.metrics.items():
-                metric = Metric(name, key)
+                metric = Figure(name, key)
                 extent = _extent(metric, value, suite.n)
                 writer.writerow(
                     [subject.name, name, key, metric.norm, metric.budget, suite.n, _exact(value), *extent, ""]
@@ -90,7 +90,7 @@ def table_csv(subjects: Sequence[Subject]) -> str:
     return buffer.getvalue()
 
 
-def _extent(metric: Metric, value: float, n: int) -> tuple[str, str]:
+def _extent(metric: Figure, value: float, n: int) -> tuple[str, str]:
     right = round(value * n) if math.isfinite(value) else -1
     if not metric.counted or not 0 <= right <= n or n == 0 or abs(value * n - right) > 1e-6 * n:
         return "", ""

@@ -9,15 +9,16 @@ from itertools import pairwise
 from typing import Any
 
 from ...drawing.svg import INK, PANEL, look, plain
-from ...records.metric import Metric, attack_title
-from ...records.names import ATTACKS, NORMS, WORST
+from ...records.figures import Figure
+from ...records.names import CLEAN, ranking_name
+from ...records.titles import NORMS, SUITES, attack_place, attack_title
 from .choice import main_budget
 from .lines import Axis, Group, Panel, along, band_text, line_panels
 from .retrieval import suite_place
 from .tables import Study
 
 #: Place on the axis and the figure there, from 0 up.
-Sizes = list[tuple[float, Metric]]
+Sizes = list[tuple[float, Figure]]
 _UNITS = {
     "linf": (255.0, "eps (L∞), in 1/255 of the pixel range", "eps, 1/255"),
     "l2": (1.0, "eps (L2), pixels in [0, 1]", "eps"),
@@ -33,7 +34,7 @@ def attack_groups(study: Study) -> list[Group]:
     order = list(_UNITS)
     plainly = sorted((m for m in sized if not m.retrieval), key=lambda m: (order.index(m.norm), m.suite != m.norm))
     for suite in dict.fromkeys(metric.suite for metric in plainly):
-        sizes = _sizes([metric for metric in sized if metric.suite == suite], study, "clean")
+        sizes = _sizes([metric for metric in sized if metric.suite == suite], study, CLEAN)
         if sizes:
             found.append(_group(study, _title(suite, sizes), sizes, f"eps-{suite}"))
     ranked = dict.fromkeys(metric.suite for metric in sized if metric.attacked)
@@ -41,20 +42,19 @@ def attack_groups(study: Study) -> list[Group]:
 
 
 def _title(suite: str, sizes: Sizes) -> str:
-    norm = sizes[-1][1].norm
-    return f"Under attack: {WORST.get(suite, {**NORMS, 'linf': 'L∞'}[norm])}"
+    return f"Under attack: {SUITES.get(suite, NORMS[sizes[-1][1].norm])}"
 
 
 def _group(study: Study, title: str, sizes: Sizes, prefix: str) -> Group:
     """Against the size: every method, the differences to the baseline, and each method beside it."""
     metric = sizes[-1][1]
     lines = along(study, sizes)
-    kind = "Worst-case" if metric.kind.startswith("worst") else attack_title(metric.kind)
-    figure = "accuracy" if metric.figure == "accuracy" else metric.figure_title
+    kind = "Worst-case" if metric.worst else attack_title(metric.kind)
+    figure = "accuracy" if metric.measure == "accuracy" else metric.measure_title
     _, label, short = _UNITS[metric.norm]
     text = f"{kind} {figure} against the size of the perturbation"
     panels, small = line_panels(
-        study, lines, Axis(f"{metric.figure_title}, %", label, text, whole=True, short=short), prefix
+        study, lines, Axis(f"{metric.measure_title}, %", label, text, whole=True, short=short), prefix
     )
     text += "; 0 is the same images, not attacked."
     if study.challengers:
@@ -66,33 +66,32 @@ def _group(study: Study, title: str, sizes: Sizes, prefix: str) -> Group:
 
 def _ranking_group(study: Study, suite: str) -> Group | None:
     """Of a suite of attacks on retrieval: mAP by attack at the main size, and against the size where there are more."""
-    own = [m for m in study.metrics if m.suite == suite and m.attacked and m.figure == "mAP"]
+    own = [m for m in study.metrics if m.suite == suite and m.attacked and m.measure == "mAP"]
     main = main_budget(own, suite)
     if main is None:
         return None
-    shown = by_attack([m for m in own if m.eps == main or m.kind == "clean"])
+    shown = by_attack([m for m in own if m.eps == main or m.kind == CLEAN])
     budget = next(m.budget for m in own if m.eps == main)
     side = own[0].side
     bars = ", the bar the 95 % interval over seeds" if study.most_seeds > 1 else ""
     text = f"mAP after each attack at {budget}: each mark is a method's mean{bars}."
     panels = [Panel(f"by-{side or suite}", partial(_attack_rows, study, shown))]
     title = {"query": "Queries under attack", "gallery": "Gallery under attack"}.get(side, suite)
-    sizes = _sizes([m for m in own if m.eps is not None], study, "clean.mAP")
+    sizes = _sizes([m for m in own if m.eps is not None], study, ranking_name(CLEAN, "mAP"))
     if len({metric.eps for _, metric in sizes if metric.eps}) < 2:
         return Group(title, text, panels)
     curve = _group(study, title, sizes, f"eps-{side or suite}")
     return Group(title, f"{text} {curve.caption}", panels + curve.panels, curve.small)
 
 
-def by_attack(metrics: Sequence[Metric]) -> list[Metric]:
+def by_attack(metrics: Sequence[Figure]) -> list[Figure]:
     """In the order in which attacks are shown: not attacked, each attack, the worst case."""
-    order = list(ATTACKS)
-    return sorted(metrics, key=lambda m: order.index(m.kind) if m.kind in order else len(order) - 1.5)
+    return sorted(metrics, key=lambda metric: attack_place(metric.kind))
 
 
-def _sizes(metrics: Sequence[Metric], study: Study, clean: str) -> Sizes:
+def _sizes(metrics: Sequence[Figure], study: Study, clean: str) -> Sizes:
     """Of one suite: the worst case where there is one, else the first attack; at 0 the same images."""
-    ordered = sorted(metrics, key=lambda metric: not metric.kind.startswith("worst"))
+    ordered = sorted(metrics, key=lambda metric: not metric.worst)
     if not ordered:
         return []
     first = ordered[0]
@@ -100,7 +99,7 @@ def _sizes(metrics: Sequence[Metric], study: Study, clean: str) -> Sizes:
     found = sorted(
         (factor * float(metric.eps), metric) for metric in ordered if metric.kind == first.kind and metric.eps
     )
-    start = Metric(first.suite, clean)
+    start = Figure(first.suite, clean)
     return ([(0.0, start)] if found and start in study.metrics else []) + found
 
 
@@ -127,12 +126,12 @@ def _difference(study: Study, sizes: Sizes, make: Any) -> tuple[Any, str]:
     ax.set_xlabel(_UNITS[sizes[-1][1].norm][1], fontsize=9)
     ax.set_title(f"Difference to {plain(study.baseline)}, points", fontsize=10.5, loc="left", fontweight="bold")
     ax.grid(axis="y", color=INK, alpha=0.12, lw=0.6)
-    name = sizes[-1][1].figure_title
+    name = sizes[-1][1].measure_title
     name = "accuracy" if name == "Accuracy" else name
     return figure, f"Difference to {study.baseline} in {name} at each size of the perturbation"
 
 
-def _attack_rows(study: Study, metrics: list[Metric], make: Any) -> tuple[Any, str]:
+def _attack_rows(study: Study, metrics: list[Figure], make: Any) -> tuple[Any, str]:
     """A row an attack, in it the methods below each other."""
     many = len(study.methods)
     figure = make(figsize=(PANEL, len(metrics) * (0.22 + 0.1 * min(many, 8)) + 0.9))

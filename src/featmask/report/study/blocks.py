@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...records.metric import LEADING, Metric, attack_title, other_domain
+from ...records.figures import Figure, measure_place
+from ...records.names import CLEAN
+from ...records.titles import SUITES, attack_title
 from .attacked import by_attack
 from .retrieval import suite_place
 from .rows import Field, cell_field
 from .tables import Study
-
-SUITES = {
-    "clean": "Not attacked",
-    "reranked": "Re-ranked",
-    "attack_query": "Queries attacked",
-    "attack_gallery": "Gallery attacked",
-}
 
 
 @dataclass(frozen=True)
@@ -49,42 +44,34 @@ def blocks(study: Study) -> list[Block]:
     found = []
     for suite in sorted(dict.fromkeys(metric.suite for metric in metrics), key=suite_place):
         own = [metric for metric in metrics if metric.suite == suite]
-        title = SUITES.get(suite, suite)
-        if other_domain(suite):
-            title = f"Cross-domain, scored on {other_domain(suite)}"
+        domain = own[0].domain
+        title = f"{SUITES['cross']}, scored on {domain}" if domain else SUITES.get(suite, suite)
         plainly = [metric for metric in own if not metric.attacked]
         if plainly:
             found.append(_block(study, title, plainly))
         sizes = {metric.eps: metric.budget for metric in own if metric.attacked and metric.eps is not None}
         for eps, budget in sorted(sizes.items()):
-            same = [m for m in own if m.attacked and (m.eps == eps or (m.kind == "clean" and not m.budget))]
+            same = [m for m in own if m.attacked and (m.eps == eps or (m.kind == CLEAN and not m.budget))]
             found.append(_block(study, f"{title}, {budget}", same))
     return found
 
 
-def _block(study: Study, title: str, metrics: Sequence[Metric]) -> Block:
-    figures = sorted({metric.figure for metric in metrics}, key=_figure_place)
-    titles = {metric.figure: metric.figure_title for metric in metrics}
+def _block(study: Study, title: str, metrics: Sequence[Figure]) -> Block:
+    figures = sorted({metric.measure for metric in metrics}, key=measure_place)
+    titles = {metric.measure: metric.measure_title for metric in metrics}
     groups = []
     for kind in dict.fromkeys(metric.kind if metric.attacked else "" for metric in by_attack(metrics)):
-        own = {metric.figure: metric for metric in metrics if not kind or metric.kind == kind}
+        own = {metric.measure: metric for metric in metrics if not kind or metric.kind == kind}
         lines = [line for method in study.methods if (line := _line(study, method, own, figures)) is not None]
         if lines:
             groups.append((attack_title(kind), lines))
     return Block(title, [titles[figure] for figure in figures], groups)
 
 
-def _line(study: Study, method: str, own: dict[str, Metric], figures: Sequence[str]) -> Line | None:
+def _line(study: Study, method: str, own: dict[str, Figure], figures: Sequence[str]) -> Line | None:
     cells = {figure: study.cells.get((method, metric)) for figure, metric in own.items()}
     measured = [len(cell.values) for cell in cells.values() if cell is not None]
     if not measured:
         return None
     fields = [cell_field(own[figure], cells[figure]) if figure in own else Field("–") for figure in figures]
     return Line(method, max(measured), fields)
-
-
-def _figure_place(figure: str) -> tuple[int, int]:
-    """Rank-1, Rank-5, ..., mAP, mINP."""
-    if figure.startswith("rank"):
-        return 0, int(figure.removeprefix("rank"))
-    return 1, LEADING.index(figure)

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from statistics import fmean
 
-from ...records.metric import Metric, attack_title, corruption_title, show, signed
+from ...records.figures import Figure, show, signed
 from ...records.names import CORRUPTIONS
+from ...records.titles import SUITES, attack_title, corruption_title
 from .attacked import by_attack
 from .lines import FEW, Axis, Group, along, band_text, line_panels
 from .rows import sign_of
@@ -52,13 +53,13 @@ def corrupted_suites(study: Study) -> list[str]:
 
 
 def _by_severity(study: Study, suite: str) -> Group | None:
-    levels: dict[str, list[Metric]] = {}
+    levels: dict[str, list[Figure]] = {}
     for metric in study.metrics:
         if metric.suite == suite and metric.severity:
             levels.setdefault(metric.severity, []).append(metric)
     if len(levels) < 2:
         return None
-    clean = along(study, [(0.0, Metric(suite, "clean"))])
+    clean = along(study, [(0.0, Figure(suite, "clean"))])
     lines = {}
     for method in study.methods:
         points = clean.get(method, []) + [
@@ -71,11 +72,11 @@ def _by_severity(study: Study, suite: str) -> Group | None:
     axis = Axis("Accuracy, %", "severity", "Accuracy over all corruptions, by severity")
     panels, small = line_panels(study, lines, axis, f"severity-{suite}")
     text = "Accuracy, the mean over all corruptions, by severity; 0 is the same images, not corrupted."
-    title = "Corrupted images" + ("" if suite == "corruptions" else f": {suite}")
+    title = SUITES["corruptions"] + ("" if suite == "corruptions" else f": {suite}")
     return Group(title, text + band_text(study, lines), panels, small)
 
 
-def _mean(study: Study, method: str, metrics: list[Metric]) -> dict[int, float]:
+def _mean(study: Study, method: str, metrics: list[Figure]) -> dict[int, float]:
     """Seed -> mean over kinds, of seeds that were measured on all of them."""
     cells = [study.cells.get((method, metric)) for metric in metrics]
     values = [cell.values for cell in cells if cell is not None]
@@ -87,11 +88,11 @@ def _mean(study: Study, method: str, metrics: list[Metric]) -> dict[int, float]:
 
 def _squares(study: Study) -> list[Group]:
     sized = [metric for metric in study.metrics if metric.square is not None]
-    kinds = by_attack([m for m in sized if m.kind != "worst"]) or sized
+    kinds = by_attack([m for m in sized if not m.worst]) or sized
     panels, small, lines = [], [], {}
     for suite, kind in dict.fromkeys((metric.suite, metric.kind) for metric in kinds):
         own = sorted((m for m in sized if (m.suite, m.kind) == (suite, kind)), key=lambda m: m.square or 0)
-        points = [(0.0, Metric(suite, "clean")), *((float(100 * (m.square or 0)), m) for m in own)]
+        points = [(0.0, Figure(suite, "clean")), *((float(100 * (m.square or 0)), m) for m in own)]
         lines = along(study, points)
         title = attack_title(kind)
         label = "side of the square, % of the image's shorter side"
@@ -103,7 +104,9 @@ def _squares(study: Study) -> list[Group]:
         return []
     text = "Accuracy against the side of a square that is hidden, at random or where it hurts most, or replaced."
     return [
-        Group("Hidden squares", text + (band_text(study, lines) if small or len(lines) <= FEW else ""), panels, small)
+        Group(
+            SUITES["occlusion"], text + (band_text(study, lines) if small or len(lines) <= FEW else ""), panels, small
+        )
     ]
 
 
@@ -114,15 +117,15 @@ def kind_tables(study: Study) -> list[KindTable]:
 
 def _table(study: Study, suite: str) -> KindTable:
     leveled = [metric for metric in study.metrics if metric.suite == suite and metric.severity]
-    kinds = [k for k in dict.fromkeys(m.name.partition(":")[0] for m in leveled) if Metric(suite, k) in study.metrics]
+    kinds = [k for k in dict.fromkeys(m.kind for m in leveled) if Figure(suite, k) in study.metrics]
     groups = []
     known = {kind for members in CORRUPTIONS.values() for kind in members}
     titled = {**CORRUPTIONS, "Others": tuple(kind for kind in kinds if kind not in known)}
     for title, members in titled.items():
-        rows = [(corruption_title(kind), _row(study, Metric(suite, kind))) for kind in members if kind in kinds]
+        rows = [(corruption_title(kind), _row(study, Figure(suite, kind))) for kind in members if kind in kinds]
         if rows:
             groups.append((title, rows))
-    total = Metric(suite, "corrupted")
+    total = Figure(suite, "corrupted")
     if total in study.metrics:
         groups.append(("All", [("Mean", _row(study, total))]))
     levels = sorted({int(metric.severity) for metric in leveled})
@@ -131,11 +134,11 @@ def _table(study: Study, suite: str) -> KindTable:
     return KindTable(title, n, ", ".join(map(str, levels)), groups)
 
 
-def _row(study: Study, metric: Metric) -> list[KindCell]:
+def _row(study: Study, metric: Figure) -> list[KindCell]:
     return [_cell(metric, study.cells.get((method, metric))) for method in study.methods]
 
 
-def _cell(metric: Metric, cell: Cell | None) -> KindCell:
+def _cell(metric: Figure, cell: Cell | None) -> KindCell:
     if cell is None:
         return KindCell("–")
     text = show(metric, cell.interval.mean)

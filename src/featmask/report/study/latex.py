@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from ...records.metric import Metric
+from ...records.figures import Figure
 from ...stats import ENOUGH_SEEDS
 from .notes import suites, warnings, weak
 from .rows import Field, Row, rows
@@ -84,7 +84,7 @@ def _stacked(title: str) -> tuple[str, str]:
     return escaped(title[:cut]), escaped(title[cut:])
 
 
-def _unit(metric: Metric) -> str:
+def _unit(metric: Figure) -> str:
     arrow = r"$\downarrow$" if metric.lower_is_better else ""
     return " ".join(part for part in (escaped(metric.budget), r"\%" if metric.scale != 1 else "", arrow) if part)
 
@@ -129,7 +129,7 @@ def _measured(study: Study) -> list[str]:
     return found
 
 
-def _things(suite: str, metrics: list[Metric]) -> str:
+def _things(suite: str, metrics: list[Figure]) -> str:
     return "queries" if any(metric.retrieval and metric.suite == suite for metric in metrics) else "samples"
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from ...drawing.svg import INK, PANEL, dash, look, plain
-from ...records.metric import Metric
+from ...records.figures import Figure
 from ...stats import mean_interval
 from .tables import Study
 
@@ -56,7 +56,7 @@ class Axis(NamedTuple):
     short: str = ""
 
 
-def along(study: Study, metrics: Sequence[tuple[float, Metric]]) -> dict[str, list[tuple[float, dict[int, float]]]]:
+def along(study: Study, metrics: Sequence[tuple[float, Figure]]) -> dict[str, list[tuple[float, dict[int, float]]]]:
     """The lines of some figures, each at its place on the axis; methods without any are left out."""
     found = {
         method: [(x, study.cells[method, metric].values) for x, metric in metrics if (method, metric) in study.cells]

@@ -6,14 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ...records.metric import Metric
+from ...records.figures import Figure
+from ...records.names import STRONG
 from ...records.runs import Suite
 from ...stats import ENOUGH_SEEDS, SHOWN, smallest_p
 from . import retrieval
 from .tables import Study
-
-#: An attack suite without one of these in a figure's name is no strong evaluation.
-STRONG = ("autoattack", "apgd", "square")
 
 
 def caution(study: Study) -> str:
@@ -45,7 +43,7 @@ def statements(study: Study) -> list[str]:
             "below 5 % after correction over a whole table (Benjamini and Hochberg)."
         )
     classified = [metric for metric in study.metrics if not metric.retrieval]
-    if any(metric.kind == "worst" and metric.budget for metric in classified):
+    if any(metric.worst and metric.budget for metric in classified):
         found.append(
             "Worst case: an image counts as right only if it is right before and after every attack of that size."
         )
@@ -62,10 +60,10 @@ def statements(study: Study) -> list[str]:
     return found
 
 
-def weak(metrics: Sequence[Metric]) -> bool:
+def weak(metrics: Sequence[Figure]) -> bool:
     """Whether classifiers were attacked, and by nothing stronger than FGSM and PGD."""
-    attacked = [metric.name.lower() for metric in metrics if metric.eps is not None and not metric.retrieval]
-    return bool(attacked) and not any(name.startswith(STRONG) for name in attacked)
+    attacks = [metric.attack for metric in metrics if metric.eps is not None and not metric.retrieval]
+    return bool(attacks) and not any(attack.base in STRONG and not attack.transferred for attack in attacks)
 
 
 def _comparing(study: Study) -> list[str]:

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from ...drawing.svg import INK, dash, drawn, look, sign
-from ...records.metric import Metric
+from ...records.figures import Figure
 from .attacked import attack_groups
 from .degraded import degraded_groups
 from .lines import Group, Panel
@@ -65,7 +65,7 @@ def _every_run(study: Study) -> Group:
     return Group("Every run", f"{text}.", panels)
 
 
-def _dots(study: Study, metric: Metric, make: Any) -> tuple[Any, str]:
+def _dots(study: Study, metric: Figure, make: Any) -> tuple[Any, str]:
     figure, ax = row_axes(make, study.methods)
     for place, method in enumerate(study.methods):
         cell = study.cells.get((method, metric))

@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from ...records.metric import Metric, other_domain
-from ...records.names import ATTACKS
+from ...records.figures import Figure
+from ...records.names import GUIDED, RANKINGS, other_domain
 from ...records.runs import Suite
+from ...records.titles import ATTACKS
 from .tables import Study
-
-#: Attacks that push from and pull to chosen images; the others need nobody's identity.
-GUIDED = ("fgsm", "ifgsm", "mifgsm", "fna")
 
 
 def is_retrieval(suite: Suite) -> bool:
     """Whether a suite scores rankings."""
-    return "rules" in suite.settings or any(Metric(suite.name, name).retrieval for name in suite.metrics)
+    return "rules" in suite.settings or any(Figure(suite.name, name).retrieval for name in suite.metrics)
 
 
 def notices(suites: Iterable[Suite]) -> list[str]:
@@ -67,9 +65,8 @@ def _together(said_by: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
 
 def suite_place(suite: str) -> tuple[int, str]:
     """A suite's place among others: clean, re-ranked, other data sets, attacked queries, attacked gallery, the rest."""
-    order = ["clean", "reranked", "cross-domain", "attack_query", "attack_gallery"]
-    known = "cross-domain" if other_domain(suite) else suite
-    return order.index(known) if known in order else len(order), suite
+    known = "cross" if other_domain(suite) else suite
+    return RANKINGS.index(known) if known in RANKINGS else len(RANKINGS), suite
 
 
 def rules_text(value: Any) -> str:
@@ -108,12 +105,12 @@ def statements(study: Study) -> list[str]:
             "Re-ranked: the same features, ordered anew by shared neighbours (k-reciprocal re-ranking), which uses the "
             "whole gallery and the other queries; compare it only with re-ranked figures."
         )
-    if any(other_domain(metric.suite) for metric in metrics):
+    if any(metric.domain for metric in metrics):
         found.append("Cross-domain: scored on another data set; nothing was trained or chosen there.")
     return found + _attacks(metrics)
 
 
-def _attacks(metrics: list[Metric]) -> list[str]:
+def _attacks(metrics: list[Figure]) -> list[str]:
     attacked = [metric for metric in metrics if metric.attacked and metric.budget]
     if not attacked:
         return []
@@ -133,7 +130,7 @@ def _attacks(metrics: list[Metric]) -> list[str]:
         "set beside figures of other budgets, of other guides' rules, or of AutoAttack."
     )
     found = [text]
-    if "worst" in kinds:
+    if any(metric.worst for metric in attacked):
         found.append(
             "Worst case of retrieval: for each query and figure, the lowest score over all attacks of that size."
         )

@@ -8,7 +8,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...records.metric import Metric, show, signed, sized, unsigned_zero
+from ...records.figures import Figure, show, signed, sized, unsigned_zero
 from ...records.runs import Run
 from ...stats import ENOUGH_SEEDS, MOST_SEEDS, Interval, Paired, could_show
 from .tables import Cell, Study, sampling
@@ -85,7 +85,7 @@ def sign_of(cell: Cell) -> str:
     return "" if cell.verdict is None else SIGNS[cell.verdict.outcome] + "†" * cell.fragile
 
 
-def rows(study: Study, metrics: Sequence[Metric]) -> list[Row]:
+def rows(study: Study, metrics: Sequence[Figure]) -> list[Row]:
     """A row a method."""
     found = []
     for method in study.methods:
@@ -102,7 +102,7 @@ def rows(study: Study, metrics: Sequence[Metric]) -> list[Row]:
     return found
 
 
-def cell_field(metric: Metric, cell: Cell | None) -> Field:
+def cell_field(metric: Figure, cell: Cell | None) -> Field:
     """A cell for people."""
     if cell is None:
         return Field("–")
@@ -114,7 +114,7 @@ def cell_field(metric: Metric, cell: Cell | None) -> Field:
     return Field(text, cell.best, cell.tied, difference, cell.verdict.outcome, cell.fragile)
 
 
-def differences(study: Study, metrics: Sequence[Metric]) -> list[Difference]:
+def differences(study: Study, metrics: Sequence[Figure]) -> list[Difference]:
     """A row a method and figure, methods together."""
     found = []
     for method in study.challengers:
@@ -144,7 +144,7 @@ def differences(study: Study, metrics: Sequence[Metric]) -> list[Difference]:
     return found
 
 
-def single(run: Run, metric: Metric) -> tuple[str, str]:
+def single(run: Run, metric: Figure) -> tuple[str, str]:
     """One run's figure, and the range that other test samples would give it."""
     suite = run.suites.get(metric.suite)
     interval = sampling(run, metric)

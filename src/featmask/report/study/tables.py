@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...errors import FeatmaskError
-from ...records.metric import Metric
+from ...records.figures import Figure
+from ...records.names import column_of
 from ...records.runs import Run
 from ...stats import (
     ENOUGH_SEEDS,
@@ -74,8 +75,8 @@ class Study:
 
     baseline: str
     methods: list[str]
-    metrics: list[Metric]
-    cells: dict[tuple[str, Metric], Cell]
+    metrics: list[Figure]
+    cells: dict[tuple[str, Figure], Cell]
     runs: list[Run]
 
     def runs_of(self, method: str) -> list[Run]:
@@ -94,7 +95,7 @@ class Study:
         return [method for method in self.methods if method != self.baseline]
 
     @property
-    def headline(self) -> list[Metric]:
+    def headline(self) -> list[Figure]:
         """The first table's figures; the first few where none is known."""
         return first_table(self.metrics) or self.metrics[:FEW]
 
@@ -131,7 +132,7 @@ def aggregate(runs: Sequence[Run], baseline: str | None = None) -> Study:
     baseline = methods[0] if baseline is None else baseline
     if baseline not in methods:
         raise FeatmaskError(f"the baseline {baseline!r} is none of the methods: {', '.join(methods)}")
-    named = {Metric(suite.name, name): None for run in runs for suite in run.suites.values() for name in suite.metrics}
+    named = {Figure(suite.name, name): None for run in runs for suite in run.suites.values() for name in suite.metrics}
     study = Study(baseline, methods, list(named), {}, sorted(runs, key=lambda r: (methods.index(r.method), r.seed)))
     for metric in study.metrics:
         cells = {method: _cell(study, method, metric) for method in methods}
@@ -159,7 +160,7 @@ def _adjust(study: Study) -> None:
             study.cells[key] = replace(study.cells[key], adjusted=p)
 
 
-def _values(study: Study, method: str, metric: Metric) -> dict[int, float]:
+def _values(study: Study, method: str, metric: Figure) -> dict[int, float]:
     found = {
         run.seed: run.suites[metric.suite].metrics.get(metric.name, math.nan)
         for run in study.runs_of(method)
@@ -168,7 +169,7 @@ def _values(study: Study, method: str, metric: Metric) -> dict[int, float]:
     return {seed: value for seed, value in found.items() if math.isfinite(value)}
 
 
-def _cell(study: Study, method: str, metric: Metric) -> Cell | None:
+def _cell(study: Study, method: str, metric: Figure) -> Cell | None:
     values = _values(study, method, metric)
     if not values:
         return None
@@ -183,7 +184,7 @@ def _cell(study: Study, method: str, metric: Metric) -> Cell | None:
     return Cell(values, interval, paired, said, alone)
 
 
-def _tied(metric: Metric, cell: Cell, top: Cell) -> bool:
+def _tied(metric: Figure, cell: Cell, top: Cell) -> bool:
     common = [seed for seed in cell.values if seed in top.values]
     if cell is top or not common:
         return cell is not top
@@ -191,11 +192,11 @@ def _tied(metric: Metric, cell: Cell, top: Cell) -> bool:
     return outcome_of(interval, len(common), metric.scale, metric.lower_is_better) != "worse"
 
 
-def _mcnemar(study: Study, method: str, metric: Metric, seed: int) -> float | None:
+def _mcnemar(study: Study, method: str, metric: Figure, seed: int) -> float | None:
     """For one pair of models: do they err on different samples equally often? None for what is no right or wrong."""
     if not metric.counted:
         return None
-    column = {"accuracy": "correct"}.get(metric.name, metric.name)
+    column = column_of(metric.name)
     pair = [
         run.samples.get(metric.suite, {})
         for name in (method, study.baseline)
@@ -209,7 +210,7 @@ def _mcnemar(study: Study, method: str, metric: Metric, seed: int) -> float | No
     return mcnemar(pair[0][column], pair[1][column])
 
 
-def sampling(run: Run, metric: Metric) -> Interval | None:
+def sampling(run: Run, metric: Figure) -> Interval | None:
     """The range that other test samples would give this one model (Wilson); None for what is no counted share."""
     suite = run.suites.get(metric.suite)
     value = math.nan if suite is None else suite.metrics.get(metric.name, math.nan)

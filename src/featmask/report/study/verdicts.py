@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
-from ...records.metric import Metric, show, signed, sized
+from ...records.figures import Figure, show, signed, sized
 from ...stats import ENOUGH_SEEDS, could_show
 from .choice import main_budget
 from .tables import Cell, Study
@@ -30,16 +30,16 @@ class MetricLine:
         sentence: all of them in one, with how large a difference could have been shown where none was.
     """
 
-    metric: Metric
+    metric: Figure
     outcomes: dict[str, str]
     sentence: str
 
 
-def primary_metrics(study: Study) -> list[Metric]:
+def primary_metrics(study: Study) -> list[Figure]:
     """Accuracy or mAP, and the worst case at the attacks' main budget; without these, the first headline figure."""
     headline = study.headline
     clean = [m for m in headline if m.name == "accuracy" or (m.suite, m.name) == ("clean", "mAP")][:1]
-    worst = [m for m in headline if m.kind == "worst" and m.eps is not None]
+    worst = [m for m in headline if m.worst and m.eps is not None]
     attacked = [m for m in worst if m.eps == main_budget(worst, m.suite)][:1]
     return clean + attacked or headline[:1]
 
@@ -69,7 +69,7 @@ def metric_lines(study: Study) -> list[MetricLine]:
     ]
 
 
-def _floor(study: Study, metric: Metric) -> str:
+def _floor(study: Study, metric: Figure) -> str:
     """Where an attack leaves nothing of any method, that it cannot tell them apart."""
     means = [cell.interval.mean for method in study.methods if (cell := study.cells.get((method, metric)))]
     if metric.eps is None or metric.scale == 1 or not means or max(means) >= FLOOR:
@@ -80,7 +80,7 @@ def _floor(study: Study, metric: Metric) -> str:
     )
 
 
-def _subject(study: Study, method: str, metrics: Sequence[Metric]) -> list[str]:
+def _subject(study: Study, method: str, metrics: Sequence[Figure]) -> list[str]:
     """What can be said about one method, and the figures behind it."""
     found = [(metric, cell) for metric in metrics if (cell := study.cells.get((method, metric))) and cell.paired]
     if not found:
@@ -102,16 +102,16 @@ def _in_words(outcome: str) -> str:
     return "not enough seeds for a claim" if outcome == "not enough seeds" else outcome
 
 
-def _named(study: Study, metric: Metric, cell: Cell) -> str:
+def _named(study: Study, metric: Figure, cell: Cell) -> str:
     chance = f" (though not after correction for {study.compared} comparisons)"
     return metric.words + (chance if cell.fragile else "")
 
 
-def _compared(study: Study, metric: Metric) -> dict[str, Cell]:
+def _compared(study: Study, metric: Figure) -> dict[str, Cell]:
     return {m: cell for m in study.challengers if (cell := study.cells.get((m, metric))) and cell.paired}
 
 
-def _counted(study: Study, metrics: Sequence[Metric]) -> list[str]:
+def _counted(study: Study, metrics: Sequence[Figure]) -> list[str]:
     """How many methods are better, worse, or neither."""
     parts = []
     for metric in metrics:
@@ -130,7 +130,7 @@ def _counted(study: Study, metrics: Sequence[Metric]) -> list[str]:
     return [f"{number} methods against {study.baseline}: {'; '.join(parts)}."] if parts else []
 
 
-def _line(study: Study, metric: Metric, cells: Mapping[str, Cell]) -> str:
+def _line(study: Study, metric: Figure, cells: Mapping[str, Cell]) -> str:
     """Claims first, then what shows no difference and how large it could have been, then what has too few seeds."""
     sizes = {m: signed(metric, cell.paired.interval.mean) for m, cell in cells.items() if cell.paired}
     groups = {
@@ -157,7 +157,7 @@ def _line(study: Study, metric: Metric, cells: Mapping[str, Cell]) -> str:
     return f"On {metric.words}{lower}{against}: {'; '.join(parts)}."
 
 
-def _least(metric: Metric, cells: Sequence[Cell]) -> list[str]:
+def _least(metric: Figure, cells: Sequence[Cell]) -> list[str]:
     """From what size on a difference would have been shown."""
     known = [(could_show(cell.paired, metric.scale), cell) for cell in cells if cell.paired]
     found = [(least, cell) for least, cell in known if least >= 0]
@@ -182,11 +182,11 @@ def _outcome(cell: Cell) -> str:
     return cell.verdict.outcome if cell.verdict else ""
 
 
-def _points(metric: Metric) -> str:
+def _points(metric: Figure) -> str:
     return " points" if metric.scale != 1 else ""
 
 
-def _size(metric: Metric, cell: Cell) -> str:
+def _size(metric: Figure, cell: Cell) -> str:
     """A difference for people; with its interval where seeds allow one."""
     assert cell.paired is not None
     mean, low, high = cell.paired.interval

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +11,19 @@ import numpy.typing as npt
 
 from ...drawing.sheet import Cell, Row, enlarged, save_sheet
 from ...errors import FeatmaskError
+from ...records.figures import Figure
+from ...records.names import Name, ranking_name
 from ...records.runs import Columns, Run
+from ...records.titles import ATTACKING
 from ...stats import mcnemar
-from ...utils.radii import fraction
 from ..tested import CLEAN, Indices, Tested
 
 Scores = npt.NDArray[np.float64]
 
-#: Suites of attacks, the strongest first, and what a caption calls them.
-ATTACKS = {
-    "autoattack": "AutoAttack",
-    "linf": "attacks in the L-infinity norm",
-    "l2": "attacks in the L2 norm",
-    "l1": "attacks in the L1 norm",
-    "blackbox": "black-box attacks",
-    "attack_query": "attacks on the query",
-}
 #: What pictures are drawn of, and the suites that show it, the first that was measured.
 SUITES = {
     "clean": (CLEAN,),
-    "attack": tuple(ATTACKS),
+    "attack": tuple(ATTACKING),
     "occlusion": ("occlusion",),
     "corruptions": ("corruptions",),
 }
@@ -95,18 +87,15 @@ def column_of(suite: str, columns: Columns, score: str) -> str | None:
     """
     if suite == CLEAN:
         return score if score in columns else None
+    figures = [Figure(suite, column) for column in columns]
     if suite == "corruptions":
-        found = [name for name in columns if ":" in name]
-        own = sorted(name for name in found if name.partition(":")[0] == found[0].partition(":")[0])
-        return own[len(own) // 2] if own else None
-    heads = {f"worst.{score}"} if score == "ap" else {"worst", "worst-l2", "worst-l1"}
-    worst = sorted((name for name in columns if name.partition("@")[0] in heads), key=_size)
-    return worst[len(worst) // 2] if worst else None
-
-
-def _size(column: str) -> Fraction:
-    text = column.partition("@")[2]
-    return Fraction(text[:-1]) / 100 if text.endswith("%") else fraction(text)
+        kinds = [figure for figure in figures if figure.severity]
+        own = sorted((figure for figure in kinds if figure.kind == kinds[0].kind), key=lambda figure: figure.severity)
+    else:
+        measure = score if score == "ap" else ""
+        sized = [figure for figure in figures if figure.worst and figure.parts.measure == measure and figure.budget]
+        own = sorted(sized, key=lambda figure: figure.size or 0)
+    return own[len(own) // 2].name if own else None
 
 
 def outcomes(tested: Tested, kind: str, baseline: Sequence[Run], other: Sequence[Run]) -> Outcomes:
@@ -129,7 +118,7 @@ def outcomes(tested: Tested, kind: str, baseline: Sequence[Run], other: Sequence
     index = runs[0].samples[suite]["index"]
     if any(not np.array_equal(index, run.samples[suite]["index"]) for run in runs):
         raise FeatmaskError(f"{suite}: the runs were measured on different samples")
-    hit = tested.hit if suite == CLEAN else column.replace(f".{tested.score_column}@", f".{tested.hit}@")
+    hit = tested.hit if suite == CLEAN else ranking_name(column, tested.hit) if _graded(tested) else column
     first, second = (np.stack([run.samples[suite][column] for run in side]) for side in (baseline, other))
     hits, others = (np.stack([run.samples[suite][hit] > 0.5 for run in side]) for side in (baseline, other))
     return Outcomes(
@@ -205,13 +194,12 @@ def measured_by(found: Outcomes) -> str:
     """In words, what the outcomes are of."""
     if found.suite == CLEAN:
         return "on the images as they are"
+    name = Name.parse(found.column)
     if found.suite == "corruptions":
-        kind, _, severity = found.column.partition(":")
-        return f"under the corruption {kind.replace('_', ' ')} of severity {severity}"
-    size = found.column.partition("@")[2]
+        return f"under the corruption {name.kind.replace('_', ' ')} of severity {name.severity}"
     if found.suite == "occlusion":
-        return f"with a square of {size} of the shorter side hidden, in the worst case"
-    return f"in the worst case of {ATTACKS[found.suite]} at {size}"
+        return f"with a square of {name.size} of the shorter side hidden, in the worst case"
+    return f"in the worst case of {ATTACKING[found.suite]} at {name.size}"
 
 
 def _caption(tested: Tested, found: Outcomes, count: int) -> str:
