@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import nn
 
-from featmask.attacks import AutoAttack, Draws, auto
-from featmask.attacks.auto_library import square_fits
+from featmask.attacks import AutoAttack, Draws, autoattack
+from featmask.attacks.autoattack_library import square_fits
 from featmask.errors import FeatmaskError
 
 library = pytest.importorskip("pyautoattack")
@@ -39,8 +39,8 @@ def short(monkeypatch):
 
     for name in ("APGDAttack", "APGDAttack_targeted", "FABAttack_PT", "SquareAttack"):
         cut(name)
-    monkeypatch.setattr(auto, "_STEPS", 8)
-    monkeypatch.setattr(auto, "_QUERIES", 40)
+    monkeypatch.setattr(autoattack, "STEPS", 8)
+    monkeypatch.setattr(autoattack, "QUERIES", 40)
 
 
 def network(classes, side=10, seed=0):
@@ -281,7 +281,7 @@ def test_examples_are_brought_back_into_the_ball_and_judged_afresh(monkeypatch):
     tried = x.clone()
     tried[:, 0, 0, 0] = torch.tensor([0.48, 0.2, 0.2, 0.58, 0.2])
     tried[4] = torch.nan
-    monkeypatch.setattr(auto, "ensemble_examples", lambda *args, **kwargs: tried)
+    monkeypatch.setattr(autoattack, "ensemble_examples", lambda *args, **kwargs: tried)
     attack = AutoAttack(Fraction(1, 20))
     found = attack.run(model, x, torch.ones(5).long(), Draws.of(0, range(5)))
     attack.check(found, x)

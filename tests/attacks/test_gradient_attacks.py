@@ -12,7 +12,7 @@ from scipy import optimize
 from torch import nn
 
 from featmask.attacks import Attack, Draws, run
-from featmask.attacks.apgd import _adapt, _checkpoints, _Path
+from featmask.attacks.apgd import Trajectory, adapt, checkpoints
 from featmask.errors import FeatmaskError
 
 NORMS = ("linf", "l2", "l1")
@@ -142,10 +142,10 @@ def test_apgd_settles_where_the_objective_is_highest(norm):
 
 def test_checkpoints_are_the_paper_s():
     """w = ceil(p N) with p = 0, 0.22, then p + max(last gap - 0.03, 0.06) (Croce and Hein 2020, section 3.1)."""
-    assert list(_checkpoints("linf", 100)) == [22, 41, 57, 70, 80, 87, 93, 99]
-    assert _checkpoints("l2", 20) == {5: 5, 9: 4, 12: 3, 14: 2, 16: 2, 18: 2, 19: 1, 20: 1}
-    assert _checkpoints("linf", 1) == {1: 1}
-    assert list(_checkpoints("l1", 100)) == list(range(4, 100, 4))
+    assert list(checkpoints("linf", 100)) == [22, 41, 57, 70, 80, 87, 93, 99]
+    assert checkpoints("l2", 20) == {5: 5, 9: 4, 12: 3, 14: 2, 16: 2, 18: 2, 19: 1, 20: 1}
+    assert checkpoints("linf", 1) == {1: 1}
+    assert list(checkpoints("l1", 100)) == list(range(4, 100, 4))
 
 
 def test_a_step_is_halved_after_too_few_climbs_or_without_gain():
@@ -153,13 +153,13 @@ def test_a_step_is_halved_after_too_few_climbs_or_without_gain():
     cases = list(itertools.product((1, 3, 4), (False, True), (0.0, 1.0)))
     rows = torch.arange(len(cases))
     image, number = rows[:, None, None, None].float(), torch.zeros(len(cases))
-    path = _Path(
+    path = Trajectory(
         rows, image, image, rows, None, image, image, image, number, best=image + 100, best_gradient=image + 200,
         best_value=torch.tensor([gain for _, _, gain in cases]), step=torch.ones_like(image),
         climbed=torch.tensor([climbed for climbed, _, _ in cases]), checked=number,
         halved=torch.tensor([halved for _, halved, _ in cases]), pixels=image, spread=image,
     )  # fmt: skip
-    _adapt(path, 4)
+    adapt(path, 4)
     for row, (climbed, halved, gain) in enumerate(cases):
         expected = climbed <= 3 or (not halved and gain == 0)
         assert bool(path.halved[row]) == expected
@@ -276,7 +276,7 @@ def test_names_records_and_fewest_classes():
         ({"step_size": 0.0}, "above 0"),
         ({"targets": -1}, "number of classes"),
         ({"momentum": -1.0}, "0 or more"),
-        ({"kind": "cw"}, "fgsm, pgd"),
+        ({"kind": "cw"}, "mifgsm"),
         ({"norm": "l0"}, "linf, l2, l1"),
         ({"loss": "hinge"}, "ce, margin, dlr"),
     ],

@@ -3,19 +3,21 @@
 Call ``run`` with an ``Attack``, or the method of that name of ``Attack``, ``Region``, ``AutoAttack`` and ``Transfer``.
 """
 
-from .attack import Attack, Kind, Model, budget_text, run
-from .auto import AutoAttack
-from .ball import Budget, Norm, check_budget, quantised
+from . import apgd, erasing, fgsm, mifgsm, noise, occlusion, patch, pgd, square  # noqa: F401 - each adds its row
+from .attack import Attack, Model, budget_text, run
+from .autoattack import AutoAttack
+from .ball import Budget, Norm, check_budget, check_pixels, quantised
 from .draws import Draws, Noise, Stream
 from .regions import Region
+from .registry import ATTACKS
 from .transfer import Transfer
 
 __all__ = [
+    "ATTACKS",
     "Attack",
     "AutoAttack",
     "Budget",
     "Draws",
-    "Kind",
     "Model",
     "Noise",
     "Norm",
@@ -24,6 +26,7 @@ __all__ = [
     "Transfer",
     "budget_text",
     "check_budget",
+    "check_pixels",
     "quantised",
     "run",
 ]

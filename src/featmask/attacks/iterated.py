@@ -1,0 +1,144 @@
+"""What attacks share that follow gradients in a ball around pixels in [0, 1]: their attempts, and a loop of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+
+from .attack import Attack, Model
+from .ball import project, steepest
+from .ball import random_start as uniform_start
+from .draws import Noise
+from .objectives import likeliest_others
+from .passes import Active, gradient_at, predict
+
+#: Share of the pixels that move at least in a step of PGD in L1, as Tramer and Boneh 2019 choose it.
+_SPREAD = 0.01
+
+
+class Attempt(NamedTuple):
+    """What one start gave: an image per sample, and whether it is misclassified (False where nobody looked)."""
+
+    images: torch.Tensor
+    broken: torch.Tensor
+
+
+#: From the samples at their clean pixels, their draws, and whether nothing follows: then nobody needs to know whom the
+#: last step broke.
+One = Callable[[Active, Noise, bool], Attempt]
+
+
+def every_attempt(
+    attack: Attack,
+    model: Model,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    draws: Noise,
+    eps: torch.Tensor,
+    one: One,
+    *,
+    random_start: bool,
+) -> torch.Tensor:
+    """Every restart and target of an attack, on the samples that the ones before it left; see ``run``.
+
+    Args:
+        attack: restarts, targets and passes.
+        model: pixels -> logits.
+        x: clean pixels.
+        y: labels.
+        draws: of the random starts.
+        eps: radii, (N, 1, 1, 1).
+        one: makes an attempt.
+        random_start: whether attempts differ; else there is one only.
+    """
+    found, alive, targets = x.clone(), torch.arange(len(x), device=x.device), None
+    if random_start or attack.targets:
+        # those that start at the image see with their first gradient who is wrong already
+        logits, right = predict(model, x, y, attack.eot)
+        alive = alive[right]
+        if attack.targets:
+            targets = likeliest_others(logits, y, attack.targets)
+    goals = [None] if targets is None else list(targets.unbind(1))
+    attempts = [goal for _ in range(attack.restarts if random_start else 1) for goal in goals]
+    for number, goal in enumerate(attempts):
+        if not len(alive):
+            break
+        active = Active(
+            torch.arange(len(alive), device=x.device), x[alive], x[alive], y[alive],
+            None if goal is None else goal[alive], eps[alive],
+        )  # fmt: skip
+        images, broken = one(active, draws.take(alive), number == len(attempts) - 1)
+        found[alive] = images
+        alive = alive[~broken]
+    return found
+
+
+def iterate(
+    attack: Attack,
+    model: Model,
+    x: torch.Tensor,
+    y: torch.Tensor,
+    draws: Noise,
+    eps: torch.Tensor,
+    step: Callable[[Any, torch.Tensor], torch.Tensor],
+    *,
+    steps: int,
+    random_start: bool = False,
+    state: type[Active] = Active,
+) -> torch.Tensor:
+    """Every attempt of an attack that goes step after step, each projected back.
+
+    Args:
+        attack: see ``every_attempt``, as the next five.
+        step: from the samples (a ``state``) and the gradients at their pixels to a change, before the projection.
+        steps: how many.
+        random_start: whether an attempt starts anywhere in the ball; else at the image.
+        state: with what a step remembers of each sample.
+    """
+
+    def one(active: Active, draws: Noise, last: bool) -> Attempt:
+        if random_start:
+            active.now = uniform_start(active.origin, active.eps, attack.norm, draws)
+        return _follow(attack, model, state(**vars(active)), step, steps, last)
+
+    return every_attempt(attack, model, x, y, draws, eps, one, random_start=random_start)
+
+
+def _follow(
+    attack: Attack,
+    model: Model,
+    active: Active,
+    step: Callable[[Any, torch.Tensor], torch.Tensor],
+    steps: int,
+    last: bool,
+) -> Attempt:
+    """One attempt; samples leave as soon as an image is misclassified."""
+    found, broken = active.origin.clone(), torch.zeros(len(active.y), dtype=torch.bool, device=active.y.device)
+    for _ in range(steps):
+        gradient, _, right = gradient_at(model, active, attack.loss, attack.eot)
+        if not bool(right.all()):
+            wrong = active.place[~right]
+            found[wrong], broken[wrong] = active.now[~right], True
+            active.keep(right)
+            gradient = gradient[right]
+            if not len(active.y):
+                return Attempt(found, broken)
+        ahead = active.now + step(active, gradient)
+        active.now = project(ahead, active.origin, active.eps, attack.norm, exact=True)
+    found[active.place] = active.now
+    if not last:
+        broken[active.place] = ~predict(model, active.now, active.y, attack.eot)[1]
+    return Attempt(found, broken)
+
+
+def stride(attack: Attack, active: Active, direction: torch.Tensor) -> torch.Tensor:
+    """One of several steps along a direction, as long as the attack says."""
+    if attack.step_size is None:
+        size = active.eps * (2.5 / attack.steps)
+    else:
+        size = attack.step_size * (active.eps / float(attack.eps) if attack.eps else torch.ones_like(active.eps))
+    # along one gradient the steepest pixels alone climb most; where it changes, more pixels climb higher
+    spread = max(1, round(_SPREAD * direction[0].numel()))
+    return steepest(direction, active.now, size, attack.norm, spread)
