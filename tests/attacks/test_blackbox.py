@@ -11,7 +11,7 @@ from torch import nn
 
 from featmask.attacks import Attack, Draws, Transfer, check_budget, run
 from featmask.attacks.noise import gaussian_change, uniform_change
-from featmask.attacks.square import Search, bump, side_at, square
+from featmask.attacks.square import Search, bump, side_at
 from featmask.attacks.transfer import Held
 from featmask.attacks.windows import window
 from featmask.errors import FeatmaskError
@@ -47,9 +47,7 @@ def test_square_comes_near_the_optimum_of_a_linear_model_and_never_passes_it(nor
     w = torch.randn(36, generator=torch.Generator().manual_seed(0))
     model, x, eps = Linear(w, b=100.0), grey(8), 0.1  # nothing breaks: the search goes on to its end
     y = torch.ones(8, dtype=torch.long)
-    found = square(
-        Attack("square", Fraction(1, 10), norm, steps=600), model, x, y, Draws.of(0, range(8)), radii(8, eps)
-    )
+    found = run(Attack("square", Fraction(1, 10), norm, steps=600), model, x, y, Draws.of(0, range(8)))
     fall = ((x - found).flatten(1) @ w) / (eps * torch.linalg.vector_norm(w, ord=dual))
     assert fall.max() <= 1 + 1e-4
     assert fall.min() >= share
@@ -76,7 +74,7 @@ def test_square_breaks_as_many_as_pyautoattack_with_the_same_queries(norm, eps, 
     attack = Attack("square", Fraction(eps).limit_denominator(1000), norm, steps=queries)
     ours, theirs = torch.zeros(count), torch.zeros(count)
     for draw in range(2):
-        found = square(attack, model, x, y, Draws.of(draw, range(count)), radii(count, eps))
+        found = run(attack, model, x, y, Draws.of(draw, range(count)), torch.full((count,), eps))
         ours += (model(found).argmax(1) == y).float() / 2
         # its random start is a query on top
         other = peer.SquareAttack(
@@ -126,10 +124,10 @@ def test_square_gives_a_sample_the_same_alone_and_holds_each_radius(norm):
     scale = {"linf": 0.01, "l2": 0.1, "l1": 1.0}[norm]
     eps = torch.tensor([0.0, 1, 2, 3, 4, 5]) * scale
     attack = Attack("square", Fraction(1, 100), norm, steps=130)
-    found = square(attack, model, x, y, Draws.of(5, range(6)), eps[:, None, None, None])
+    found = run(attack, model, x, y, Draws.of(5, range(6)), eps)
     check_budget(found, x, attack, eps)
     assert torch.equal(found[0], x[0])
-    alone = square(attack, model, x[3:4], y[3:4], Draws.of(5, [3]), eps[3:4, None, None, None])
+    alone = run(attack, model, x[3:4], y[3:4], Draws.of(5, [3]), eps[3:4])
     assert torch.equal(found[3:4], alone)
     change = torch.linalg.vector_norm((found - x)[5].flatten(), ord={"linf": math.inf, "l2": 2, "l1": 1}[norm])
     assert change >= 0.8 * eps[5]
@@ -171,7 +169,7 @@ def test_square_goes_from_target_to_target():
     for targets in (0, 1, 2, 9):
         model = Second()
         attack = Attack("square", Fraction(1, 10), steps=150, targets=targets)
-        found = square(attack, model, x, y, Draws.of(0, range(4)), radii(4, 0.1))
+        found = run(attack, model, x, y, Draws.of(0, range(4)))
         assert model.calls == 1 + 150 * min(max(targets, 1), 2)
         least[targets] = (found - x).flatten(1).sum(1).min()
     assert max(least[0], least[1]) < 0.5 * 3.6

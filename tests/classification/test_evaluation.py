@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from featmask import LocalFeatureMasking, Normalized, attach
-from featmask.classification.suites import Options, evaluate
+from featmask.classification.suites import SuiteOptions, evaluate
 from featmask.classification.suites.metrics import area_under_roc, balanced_accuracy, calibration_error
 from featmask.errors import FeatmaskError
 
@@ -59,7 +59,7 @@ def test_balanced_accuracy_leaves_out_classes_that_do_not_occur():
 def test_outcomes_are_the_worst_case_and_agree_with_the_figures(data):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
-    options = Options(eps=("0/255", "8/255", "64/255"), attacks=("fgsm", "pgd"), steps=5, refine=0)
+    options = SuiteOptions(eps=("0/255", "8/255", "64/255"), attacks=("fgsm", "pgd"), steps=5, refine=0)
     result = evaluate(model, data, "linf", options=options)
     samples, metrics = result.samples, result.suite.metrics
     # eps = 0 is the clean accuracy exactly
@@ -86,7 +86,7 @@ def test_eval_mode_reaches_every_submodule_and_is_put_back(data):
     model[1].eval()
     model[3].weight.requires_grad_(False)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    options = Options(eps=("4/255",), steps=2, refine=0)
+    options = SuiteOptions(eps=("4/255",), steps=2, refine=0)
     evaluate(model, data, "linf", options=options)  # refused if the mask were still on
     assert model.training
     assert not model[1].training

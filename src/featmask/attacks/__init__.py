@@ -1,9 +1,12 @@
 """Attacks on a classifier, given pixels in [0, 1] and a budget; nothing here knows data, models or training.
 
 Call ``run`` with an ``Attack``, or the method of that name of ``Attack``, ``Region``, ``AutoAttack`` and ``Transfer``.
+Each attack's own file adds its row to the table ``ATTACKS``; the files are found by themselves.
 """
 
-from . import apgd, erasing, fgsm, mifgsm, noise, occlusion, patch, pgd, square  # noqa: F401 - each adds its row
+import importlib
+import pkgutil
+
 from .attack import Attack, Model, budget_text, run
 from .autoattack import AutoAttack
 from .ball import Budget, Norm, check_budget, check_pixels, quantised
@@ -30,3 +33,6 @@ __all__ = [
     "quantised",
     "run",
 ]
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

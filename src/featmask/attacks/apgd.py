@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .attack import Attack, Model
+from .attack import Attack, Model, Victim
 from .ball import ROUNDING, Norm, project, random_start, steepest
 from .box import largest_l1
 from .draws import Noise
@@ -71,16 +71,14 @@ class Trajectory(Active):
     },
     standard=True, search=0,
 )  # fmt: skip
-def apgd(
-    attack: Attack, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise, eps: torch.Tensor
-) -> torch.Tensor:
-    """See ``run``; ``eps`` holds radii, (N, 1, 1, 1)."""
+def apgd(attack: Attack, victim: Victim) -> torch.Tensor:
+    """See ``run``."""
 
     def one(active: Active, draws: Noise, last: bool) -> Attempt:
         # the objective at the last image must be known whatever follows, and with it comes the prediction
-        return _one(attack, model, active, draws)
+        return _one(attack, victim.model, active, draws)
 
-    return every_attempt(attack, model, x, y, draws, eps, one, random_start=True)
+    return every_attempt(attack, victim, one, random_start=True)
 
 
 def _one(attack: Attack, model: Model, active: Active, draws: Noise) -> Attempt:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import Any, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 
@@ -20,6 +20,19 @@ from .registry import Row, row_of
 Model = Callable[[torch.Tensor], torch.Tensor]
 #: Settings that every kind has.
 _COMMON = ("kind", "eps", "norm", "steps", "restarts")
+
+
+class Victim(NamedTuple):
+    """What an attack is given: the model, pixels (N, C, H, W) with labels (N,), each sample's draws and radius.
+
+    Radii are (N, 1, 1, 1).
+    """
+
+    model: Model
+    x: torch.Tensor
+    y: torch.Tensor
+    draws: Noise
+    eps: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -141,7 +154,7 @@ def run(
         return x.clone()
     radii = x.new_full((len(x),), float(attack.eps)) if eps is None else eps.to(x)
     with torch.inference_mode(False):
-        return attack.row.perturb(attack, model, x.detach(), y, draws, radii[:, None, None, None])
+        return attack.row.perturb(attack, Victim(model, x.detach(), y, draws, radii[:, None, None, None]))
 
 
 def _check(attack: Attack, x: torch.Tensor, y: torch.Tensor, eps: torch.Tensor | None) -> None:

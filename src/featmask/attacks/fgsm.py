@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from .attack import Attack, Model
+from .attack import Attack, Victim
 from .ball import steepest
-from .draws import Noise
 from .iterated import iterate
 from .passes import Active
 from .registry import register
@@ -19,13 +18,11 @@ _FAR = 1000
     "fgsm", Attack, gradients=True, settings=("loss", "targets", "eot"), fills={"steps": 1, "eot": "eot"},
     presets={"fgsm": {}},
 )  # fmt: skip
-def fgsm(
-    attack: Attack, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise, eps: torch.Tensor
-) -> torch.Tensor:
-    """See ``run``; ``eps`` holds radii, (N, 1, 1, 1)."""
+def fgsm(attack: Attack, victim: Victim) -> torch.Tensor:
+    """See ``run``."""
 
     def step(active: Active, gradient: torch.Tensor) -> torch.Tensor:
         # what comes back from far along a gradient is the point of ball and box where the gradient climbs most
         return steepest(gradient, active.now, active.eps * (_FAR if attack.norm == "l2" else 1), attack.norm)
 
-    return iterate(attack, model, x, y, draws, eps, step, steps=1)
+    return iterate(attack, victim, step, steps=1)

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .attack import Attack, Model
+from .attack import Attack, Model, Victim
 from .ball import project, steepest
 from .ball import random_start as uniform_start
 from .draws import Noise
@@ -30,29 +30,16 @@ class Attempt(NamedTuple):
 One = Callable[[Active, Noise, bool], Attempt]
 
 
-def every_attempt(
-    attack: Attack,
-    model: Model,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    draws: Noise,
-    eps: torch.Tensor,
-    one: One,
-    *,
-    random_start: bool,
-) -> torch.Tensor:
+def every_attempt(attack: Attack, victim: Victim, one: One, *, random_start: bool) -> torch.Tensor:
     """Every restart and target of an attack, on the samples that the ones before it left; see ``run``.
 
     Args:
         attack: restarts, targets and passes.
-        model: pixels -> logits.
-        x: clean pixels.
-        y: labels.
-        draws: of the random starts.
-        eps: radii, (N, 1, 1, 1).
+        victim: whom it is made on.
         one: makes an attempt.
         random_start: whether attempts differ; else there is one only.
     """
+    model, x, y, draws, eps = victim
     found, alive, targets = x.clone(), torch.arange(len(x), device=x.device), None
     if random_start or attack.targets:
         # those that start at the image see with their first gradient who is wrong already
@@ -77,11 +64,7 @@ def every_attempt(
 
 def iterate(
     attack: Attack,
-    model: Model,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    draws: Noise,
-    eps: torch.Tensor,
+    victim: Victim,
     step: Callable[[Any, torch.Tensor], torch.Tensor],
     *,
     steps: int,
@@ -91,7 +74,8 @@ def iterate(
     """Every attempt of an attack that goes step after step, each projected back.
 
     Args:
-        attack: see ``every_attempt``, as the next five.
+        attack: objective, norm, restarts, targets and passes.
+        victim: whom it is made on.
         step: from the samples (a ``state``) and the gradients at their pixels to a change, before the projection.
         steps: how many.
         random_start: whether an attempt starts anywhere in the ball; else at the image.
@@ -101,9 +85,9 @@ def iterate(
     def one(active: Active, draws: Noise, last: bool) -> Attempt:
         if random_start:
             active.now = uniform_start(active.origin, active.eps, attack.norm, draws)
-        return _follow(attack, model, state(**vars(active)), step, steps, last)
+        return _follow(attack, victim.model, state(**vars(active)), step, steps, last)
 
-    return every_attempt(attack, model, x, y, draws, eps, one, random_start=random_start)
+    return every_attempt(attack, victim, one, random_start=random_start)
 
 
 def _follow(

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .attack import Attack, Model
-from .draws import Noise
+from .attack import Attack, Victim
 from .iterated import iterate, stride
 from .momentum import accumulate
 from .passes import Active
@@ -25,13 +24,11 @@ class Moving(Active):
     "mifgsm", Attack, gradients=True, settings=("step_size", "loss", "targets", "momentum", "eot"),
     fills=STEPWISE, presets={"mifgsm": {}}, search=1,
 )  # fmt: skip
-def mifgsm(
-    attack: Attack, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise, eps: torch.Tensor
-) -> torch.Tensor:
-    """See ``run``; ``eps`` holds radii, (N, 1, 1, 1)."""
+def mifgsm(attack: Attack, victim: Victim) -> torch.Tensor:
+    """See ``run``."""
 
     def step(moving: Moving, gradient: torch.Tensor) -> torch.Tensor:
         moving.velocity = accumulate(moving.velocity, gradient, attack.momentum)
         return stride(attack, moving, moving.velocity)
 
-    return iterate(attack, model, x, y, draws, eps, step, steps=attack.steps, state=Moving)
+    return iterate(attack, victim, step, steps=attack.steps, state=Moving)

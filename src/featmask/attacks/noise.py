@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 import torch
 
-from .attack import Attack, Model
+from .attack import Attack, Victim
 from .ball import Norm, lengths, project
 from .draws import Noise
 from .passes import predict
@@ -27,19 +27,15 @@ _FILLS = {"steps": 10, "eot": "eot"}
 
 
 @register("uniform", Attack, fills=_FILLS, presets={"uniform": {}})
-def uniform(
-    attack: Attack, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise, eps: torch.Tensor
-) -> torch.Tensor:
-    """See ``run``; ``eps`` holds radii, (N, 1, 1, 1)."""
-    return _any_draw(attack, model, x, y, draws, eps, uniform_change)
+def uniform(attack: Attack, victim: Victim) -> torch.Tensor:
+    """See ``run``."""
+    return _any_draw(attack, victim, uniform_change)
 
 
 @register("gaussian", Attack, fills=_FILLS, presets={"gaussian": {}})
-def gaussian(
-    attack: Attack, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise, eps: torch.Tensor
-) -> torch.Tensor:
-    """See ``run``; ``eps`` holds radii, (N, 1, 1, 1)."""
-    return _any_draw(attack, model, x, y, draws, eps, gaussian_change)
+def gaussian(attack: Attack, victim: Victim) -> torch.Tensor:
+    """See ``run``."""
+    return _any_draw(attack, victim, gaussian_change)
 
 
 def uniform_change(shape: torch.Size, norm: Norm, draws: Noise) -> torch.Tensor:
@@ -61,15 +57,10 @@ def gaussian_change(shape: torch.Size, norm: Norm, draws: Noise) -> torch.Tensor
 
 
 def _any_draw(
-    attack: Attack,
-    model: Model,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    draws: Noise,
-    eps: torch.Tensor,
-    change: Callable[[torch.Size, Norm, Noise], torch.Tensor],
+    attack: Attack, victim: Victim, change: Callable[[torch.Size, Norm, Noise], torch.Tensor]
 ) -> torch.Tensor:
     """Misclassified pixels, or the last; ``steps`` draws per restart, and any one breaks the sample."""
+    model, x, y, draws, eps = victim
     found = x.clone()
     with torch.no_grad():
         left = predict(model, x, y, attack.eot)[1].nonzero().flatten()

@@ -17,7 +17,7 @@ from .registry import register
 from .windows import inside
 
 
-@register("patch", Region, norms=(), gradients=True)
+@register("patch", Region, norms=(), gradients=True, fills={"steps": 20, "restarts": 2})
 def patch(region: Region, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise, most: int) -> torch.Tensor:
     """See ``Region.run``; while positions are looked for, no more than ``most`` images stand in a pass."""
     side = region.side(x)

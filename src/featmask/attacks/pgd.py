@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .attack import Attack, Model
-from .draws import Noise
+from .attack import Attack, Victim
 from .iterated import iterate, stride
 from .passes import Active
 from .registry import STEPWISE, register
@@ -15,12 +14,10 @@ from .registry import STEPWISE, register
     "pgd", Attack, gradients=True, settings=("step_size", "loss", "targets", "eot"),
     fills={**STEPWISE, "restarts": "restarts"}, presets={"pgd": {}, "pgd-margin": {"loss": "margin"}}, search=1,
 )  # fmt: skip
-def pgd(
-    attack: Attack, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise, eps: torch.Tensor
-) -> torch.Tensor:
-    """See ``run``; ``eps`` holds radii, (N, 1, 1, 1)."""
+def pgd(attack: Attack, victim: Victim) -> torch.Tensor:
+    """See ``run``."""
 
     def step(active: Active, gradient: torch.Tensor) -> torch.Tensor:
         return stride(attack, active, gradient)
 
-    return iterate(attack, model, x, y, draws, eps, step, steps=attack.steps, random_start=True)
+    return iterate(attack, victim, step, steps=attack.steps, random_start=True)

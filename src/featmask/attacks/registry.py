@@ -1,7 +1,7 @@
 """Every attack in one table: what its settings are, what it needs, and under which names suites offer it.
 
-An attack's own file adds its row; ``featmask.attacks`` imports those files. All else asks the table: the settings'
-checks, records, suites, a recipe's names, the tests.
+An attack's own file adds its row. All else asks the table: the settings' checks, records, suites, a recipe's names, the
+tests.
 """
 
 from __future__ import annotations
@@ -49,9 +49,14 @@ class Row:
     search: int | None = None
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """All settings of its ``spec``."""
+        return tuple(known.name for known in fields(self.spec))
+
+    @property
     def size(self) -> str:
         """The setting that says how far it may go: ``eps``, or ``size`` of a region."""
-        return "size" if "size" in (known.name for known in fields(self.spec)) else "eps"
+        return "size" if "size" in self.keys else "eps"
 
 
 #: Kind -> row.

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 import torch
 
-from .attack import Attack, Model
+from .attack import Attack, Model, Victim
 from .ball import lengths, project
 from .draws import Noise
 from .objectives import likeliest_others, objective
@@ -36,21 +36,12 @@ _BLOCK = 64
     "square", Attack, settings=("loss", "targets", "eot"), fills={"steps": "queries"}, presets={"square": {}},
     standard=True, search=1,
 )  # fmt: skip
-def square(
-    attack: Attack, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise, eps: torch.Tensor
-) -> torch.Tensor:
-    """Return adversarial pixels for ``x`` (N, C, H, W) in [0, 1] with labels ``y`` (N,).
+def square(attack: Attack, victim: Victim) -> torch.Tensor:
+    """See ``run``. The objective is the margin, whatever ``attack.loss`` says.
 
-    The objective is the margin, whatever ``attack.loss`` says.
-
-    Args:
-        attack: ``steps`` queries per restart and target, the random start among them.
-        model: pixels -> logits; at least 2 classes. Only its outputs are used.
-        x: the clean pixels.
-        y: labels.
-        draws: each sample's own random numbers.
-        eps: radius per sample, (N, 1, 1, 1).
+    ``attack.steps`` are queries per restart and target, the random start among them; the model needs 2 classes or more.
     """
+    model, x, y, draws, eps = victim
     found = x.clone()
     with torch.no_grad():
         logits, right = predict(model, x, y, attack.eot)
