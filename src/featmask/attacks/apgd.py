@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .attack import Attack, Model, Victim
+from .attack import Attack, Victim
 from .ball import ROUNDING, Norm, project, random_start, steepest
 from .box import largest_l1
 from .draws import Noise
@@ -72,36 +72,31 @@ class Trajectory(Active):
     standard=True, search=0,
 )  # fmt: skip
 def apgd(attack: Attack, victim: Victim) -> torch.Tensor:
-    """See ``run``."""
+    """See ``run``; samples that stay unbroken return their best image."""
 
     def one(active: Active, draws: Noise, last: bool) -> Attempt:
-        # the objective at the last image must be known whatever follows, and with it comes the prediction
-        return _one(attack, victim.model, active, draws)
+        """Whatever follows: the objective at the last image must be known, and with it comes the prediction."""
+        found, broken = active.origin.clone(), torch.zeros_like(active.y, dtype=torch.bool)
+        active.now = _start(attack.norm, active, draws)
+        seen = gradient_at(victim.model, active, attack.loss, attack.eot)
+        path = _first(attack.norm, active, seen)
+        for number in range(attack.steps + 1):
+            if not bool(seen.right.all()):
+                wrong = path.place[~seen.right]
+                found[wrong], broken[wrong] = path.now[~seen.right], True
+                path.keep(seen.right)
+            if number == attack.steps or not len(path.y):
+                break
+            if number in marks:
+                (adapt_l1 if attack.norm == "l1" else adapt)(path, marks[number])
+            _move(path, attack.norm, first=number == 0)
+            seen = gradient_at(victim.model, path, attack.loss, attack.eot, climb=number + 1 < attack.steps)
+            _remember(path, seen)
+        found[path.place] = path.best
+        return Attempt(found, broken)
 
-    return every_attempt(attack, victim, one, random_start=True)
-
-
-def _one(attack: Attack, model: Model, active: Active, draws: Noise) -> Attempt:
-    """From one random start; samples that stay unbroken return their best image."""
-    found, broken = active.origin.clone(), torch.zeros(len(active.y), dtype=torch.bool, device=active.y.device)
-    active.now = _start(attack.norm, active, draws)
-    seen = gradient_at(model, active, attack.loss, attack.eot)
-    path = _first(attack.norm, active, seen)
     marks = checkpoints(attack.norm, attack.steps)
-    for number in range(attack.steps + 1):
-        if not bool(seen.right.all()):
-            wrong = path.place[~seen.right]
-            found[wrong], broken[wrong] = path.now[~seen.right], True
-            path.keep(seen.right)
-        if number == attack.steps or not len(path.y):
-            break
-        if number in marks:
-            (adapt_l1 if attack.norm == "l1" else adapt)(path, marks[number])
-        _move(path, attack.norm, first=number == 0)
-        seen = gradient_at(model, path, attack.loss, attack.eot, climb=number + 1 < attack.steps)
-        _remember(path, seen)
-    found[path.place] = path.best
-    return Attempt(found, broken)
+    return every_attempt(attack, victim, one, at_random=True)
 
 
 def _start(norm: Norm, active: Active, draws: Noise) -> torch.Tensor:

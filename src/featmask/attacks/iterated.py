@@ -7,9 +7,8 @@ from typing import Any, NamedTuple
 
 import torch
 
-from .attack import Attack, Model, Victim
-from .ball import project, steepest
-from .ball import random_start as uniform_start
+from .attack import Attack, Victim
+from .ball import project, random_start, steepest
 from .draws import Noise
 from .objectives import likeliest_others
 from .passes import Active, gradient_at, predict
@@ -30,25 +29,25 @@ class Attempt(NamedTuple):
 One = Callable[[Active, Noise, bool], Attempt]
 
 
-def every_attempt(attack: Attack, victim: Victim, one: One, *, random_start: bool) -> torch.Tensor:
+def every_attempt(attack: Attack, victim: Victim, one: One, *, at_random: bool) -> torch.Tensor:
     """Every restart and target of an attack, on the samples that the ones before it left; see ``run``.
 
     Args:
         attack: restarts, targets and passes.
         victim: whom it is made on.
         one: makes an attempt.
-        random_start: whether attempts differ; else there is one only.
+        at_random: whether its starts differ; else there is one only.
     """
     model, x, y, draws, eps = victim
     found, alive, targets = x.clone(), torch.arange(len(x), device=x.device), None
-    if random_start or attack.targets:
+    if at_random or attack.targets:
         # those that start at the image see with their first gradient who is wrong already
         logits, right = predict(model, x, y, attack.eot)
         alive = alive[right]
         if attack.targets:
             targets = likeliest_others(logits, y, attack.targets)
     goals = [None] if targets is None else list(targets.unbind(1))
-    attempts = [goal for _ in range(attack.restarts if random_start else 1) for goal in goals]
+    attempts = [goal for _ in range(attack.restarts if at_random else 1) for goal in goals]
     for number, goal in enumerate(attempts):
         if not len(alive):
             break
@@ -68,7 +67,7 @@ def iterate(
     step: Callable[[Any, torch.Tensor], torch.Tensor],
     *,
     steps: int,
-    random_start: bool = False,
+    at_random: bool = False,
     state: type[Active] = Active,
 ) -> torch.Tensor:
     """Every attempt of an attack that goes step after step, each projected back.
@@ -78,43 +77,32 @@ def iterate(
         victim: whom it is made on.
         step: from the samples (a ``state``) and the gradients at their pixels to a change, before the projection.
         steps: how many.
-        random_start: whether an attempt starts anywhere in the ball; else at the image.
+        at_random: whether an attempt starts anywhere in the ball; else at the image.
         state: with what a step remembers of each sample.
     """
 
-    def one(active: Active, draws: Noise, last: bool) -> Attempt:
-        if random_start:
-            active.now = uniform_start(active.origin, active.eps, attack.norm, draws)
-        return _follow(attack, victim.model, state(**vars(active)), step, steps, last)
+    def one(own: Active, draws: Noise, last: bool) -> Attempt:
+        active = state(**vars(own))
+        if at_random:
+            active.now = random_start(active.origin, active.eps, attack.norm, draws)
+        found, broken = active.origin.clone(), torch.zeros_like(active.y, dtype=torch.bool)
+        for _ in range(steps):
+            gradient, _, right = gradient_at(victim.model, active, attack.loss, attack.eot)
+            if not bool(right.all()):
+                wrong = active.place[~right]
+                found[wrong], broken[wrong] = active.now[~right], True
+                active.keep(right)
+                gradient = gradient[right]
+                if not len(active.y):
+                    return Attempt(found, broken)
+            ahead = active.now + step(active, gradient)
+            active.now = project(ahead, active.origin, active.eps, attack.norm, exact=True)
+        found[active.place] = active.now
+        if not last:
+            broken[active.place] = ~predict(victim.model, active.now, active.y, attack.eot)[1]
+        return Attempt(found, broken)
 
-    return every_attempt(attack, victim, one, random_start=random_start)
-
-
-def _follow(
-    attack: Attack,
-    model: Model,
-    active: Active,
-    step: Callable[[Any, torch.Tensor], torch.Tensor],
-    steps: int,
-    last: bool,
-) -> Attempt:
-    """One attempt; samples leave as soon as an image is misclassified."""
-    found, broken = active.origin.clone(), torch.zeros(len(active.y), dtype=torch.bool, device=active.y.device)
-    for _ in range(steps):
-        gradient, _, right = gradient_at(model, active, attack.loss, attack.eot)
-        if not bool(right.all()):
-            wrong = active.place[~right]
-            found[wrong], broken[wrong] = active.now[~right], True
-            active.keep(right)
-            gradient = gradient[right]
-            if not len(active.y):
-                return Attempt(found, broken)
-        ahead = active.now + step(active, gradient)
-        active.now = project(ahead, active.origin, active.eps, attack.norm, exact=True)
-    found[active.place] = active.now
-    if not last:
-        broken[active.place] = ~predict(model, active.now, active.y, attack.eot)[1]
-    return Attempt(found, broken)
+    return every_attempt(attack, victim, one, at_random=at_random)
 
 
 def stride(attack: Attack, active: Active, direction: torch.Tensor) -> torch.Tensor:

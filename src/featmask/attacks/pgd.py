@@ -20,4 +20,4 @@ def pgd(attack: Attack, victim: Victim) -> torch.Tensor:
     def step(active: Active, gradient: torch.Tensor) -> torch.Tensor:
         return stride(attack, active, gradient)
 
-    return iterate(attack, victim, step, steps=attack.steps, random_start=True)
+    return iterate(attack, victim, step, steps=attack.steps, at_random=True)

@@ -14,19 +14,6 @@ FULL = ("clean", "linf", "l2", "autoattack", "corruptions", "occlusion")
 FULL_BLACK_BOX = ("clean", "blackbox", "corruptions", "occlusion")
 
 
-def check_suite(name: str) -> str:
-    """A suite's name as it came.
-
-    Raises:
-        FeatmaskError: there is no such suite.
-    """
-    if name not in SUITES:
-        raise FeatmaskError(
-            f"unknown suite {name!r}; expected one of: {', '.join(SUITES)}, or a file such as mine.yaml"
-        )
-    return name
-
-
 def check_recipe_suite(name: str) -> str:
     """A suite's name that may stand in a recipe, as it came.
 
@@ -48,7 +35,11 @@ def expand(suites: str | Sequence[str], black_box: bool = False) -> list[str]:
     """
     found: list[str] = []
     for name in [suites] if isinstance(suites, str) else suites:
-        found += (FULL_BLACK_BOX if black_box else FULL) if check_suite(name) == "full" else [name]
+        if name not in SUITES:
+            raise FeatmaskError(
+                f"unknown suite {name!r}; expected one of: {', '.join(SUITES)}, or a file such as mine.yaml"
+            )
+        found += (FULL_BLACK_BOX if black_box else FULL) if name == "full" else [name]
     if not found:
         raise FeatmaskError("expected one suite or more, got none")
     return list(dict.fromkeys(found))
