@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import retrieval as retrieval
     from .classification.suites import Options as Options
+    from .classification.suites import SuiteOptions as SuiteOptions
     from .classification.suites import evaluate as evaluate
+    from .classification.suites import evaluate_suites as evaluate_suites
     from .doctor import examine as examine
     from .errors import FeatmaskError as FeatmaskError
     from .errors import FeatmaskWarning as FeatmaskWarning
@@ -58,7 +60,9 @@ _HOME = {
     "wrap": "models.foreign",
     "load_people": "reid.data",
     "Options": "classification.suites",
+    "SuiteOptions": "classification.suites",
     "evaluate": "classification.suites",
+    "evaluate_suites": "classification.suites",
     "examine": "doctor",
     "compare": "study",
 }

@@ -13,34 +13,12 @@ import pytest
 import torch
 from torch import nn
 
-from featmask.attacks import AutoAttack, Draws, auto
-from featmask.attacks.auto_library import square_fits
+from featmask.attacks import AutoAttack, Draws, autoattack
+from featmask.attacks.autoattack_library import square_fits
 from featmask.errors import FeatmaskError
 
 library = pytest.importorskip("pyautoattack")
 LIBRARY = {"linf": "Linf", "l2": "L2", "l1": "L1"}
-
-
-@pytest.fixture
-def short(monkeypatch):
-    """8 steps and 40 queries, of the library and of what takes its place."""
-    inside = sys.modules["pyautoattack.autoattack"]
-
-    def cut(name):
-        original = getattr(inside, name)
-
-        class Cut(original):
-            def __init__(self, *args, **kwargs):
-                super().__init__(*args, **{**kwargs, **({"n_iter": 8} if "n_iter" in kwargs else {})})
-
-            n_queries = property(lambda self: 40, lambda self, value: None)
-
-        monkeypatch.setattr(inside, name, Cut)
-
-    for name in ("APGDAttack", "APGDAttack_targeted", "FABAttack_PT", "SquareAttack"):
-        cut(name)
-    monkeypatch.setattr(auto, "_STEPS", 8)
-    monkeypatch.setattr(auto, "_QUERIES", 40)
 
 
 def network(classes, side=10, seed=0):
@@ -281,7 +259,7 @@ def test_examples_are_brought_back_into_the_ball_and_judged_afresh(monkeypatch):
     tried = x.clone()
     tried[:, 0, 0, 0] = torch.tensor([0.48, 0.2, 0.2, 0.58, 0.2])
     tried[4] = torch.nan
-    monkeypatch.setattr(auto, "ensemble_examples", lambda *args, **kwargs: tried)
+    monkeypatch.setattr(autoattack, "ensemble_examples", lambda *args, **kwargs: tried)
     attack = AutoAttack(Fraction(1, 20))
     found = attack.run(model, x, torch.ones(5).long(), Draws.of(0, range(5)))
     attack.check(found, x)

@@ -99,26 +99,6 @@ def test_broken_samples_leave_at_once(images, kind, norm):
     assert int((inner(found).argmax(1) != y).sum()) >= 60 - len(standing)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("norm", NORMS)
-def test_a_sample_s_result_does_not_depend_on_its_batch(kind, norm):
-    model = network(dtype=torch.float64)
-    x = torch.rand(24, 1, 12, 12).double()
-    y = model(x).argmax(1)
-    y[::7] = (y[::7] + 1) % 5
-    eps = {"linf": Fraction(3, 100), "l2": Fraction(3, 10), "l1": Fraction(2)}[norm]
-    attack = Attack(kind, eps, norm, steps=8, restarts=2, loss="margin", targets=2)
-    radii = torch.linspace(0.2, 1.5, 24).double() * float(eps)
-    together = run(attack, model, x, y, Draws.of(0, range(24), "a"), radii)
-    order = torch.randperm(24)
-    turned = run(attack, model, x[order], y[order], Draws.of(0, order.tolist(), "a"), radii[order])
-    assert torch.allclose(turned, together[order], atol=1e-9)
-    for number in (0, 3, 11, 23):
-        rows = slice(number, number + 1)
-        alone = run(attack, model, x[rows], y[rows], Draws.of(0, [number], "a"), radii[rows])
-        assert torch.allclose(alone, together[rows], atol=1e-9)
-
-
 def test_attacks_repeat_from_their_draws_and_differ_without(images):
     x, y = images
     attack = Attack("pgd", Fraction(1, 100), steps=2)

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from featmask.attacks import Draws, Region
-from featmask.attacks.regions import grid
+from featmask.attacks.occlusion import grid
 from featmask.errors import FeatmaskError
 
 FIFTH = Fraction(1, 5)

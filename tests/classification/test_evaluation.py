@@ -10,7 +10,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from featmask import LocalFeatureMasking, Normalized, attach
-from featmask.classification.suites import Options, evaluate
+from featmask.classification.suites import SuiteOptions, evaluate
 from featmask.classification.suites.figures import clean_figures
 from featmask.errors import FeatmaskError
 from featmask.stats.calibration import calibration_error
@@ -71,7 +71,7 @@ def test_balanced_accuracy_and_auroc_are_those_of_naive_loops():
 def test_outcomes_are_the_worst_case_and_agree_with_the_figures(data):
     torch.manual_seed(0)
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 8), nn.ReLU(), nn.Linear(8, 3))
-    options = Options(eps=("0/255", "8/255", "64/255"), attacks=("fgsm", "pgd"), steps=5, refine=0)
+    options = SuiteOptions(eps=("0/255", "8/255", "64/255"), attacks=("fgsm", "pgd"), steps=5, refine=0)
     result = evaluate(model, data, "linf", options=options)
     samples, metrics = result.samples, result.suite.metrics
     # eps = 0 is the clean accuracy exactly
@@ -98,7 +98,7 @@ def test_eval_mode_reaches_every_submodule_and_is_put_back(data):
     model[1].eval()
     model[3].weight.requires_grad_(False)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    options = Options(eps=("4/255",), steps=2, refine=0)
+    options = SuiteOptions(eps=("4/255",), steps=2, refine=0)
     evaluate(model, data, "linf", options=options)  # refused if the mask were still on
     assert model.training
     assert not model[1].training

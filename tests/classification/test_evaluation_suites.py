@@ -12,14 +12,14 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from featmask.classification.suites import Options, evaluate, measuring, plan_of
+from featmask.classification.suites import SuiteOptions, evaluate, evaluate_suites, measuring, plan_of
 from featmask.classification.suites.named import method
 from featmask.classification.suites.outcomes import worst_columns
 from featmask.errors import FeatmaskError
 from featmask.evaluation.portions import Portions
 from featmask.records.runs import read_suite
 
-QUICK = Options(eps=("2/255", "8/255"), steps=5, refine=3, queries=20)
+QUICK = SuiteOptions(eps=("2/255", "8/255"), steps=5, refine=3, queries=20)
 
 
 class Linear(nn.Module):
@@ -59,8 +59,8 @@ def test_smallest_radii_of_a_linear_model_are_its_distances(linear, suite, norm)
     x = data.tensors[0]
     distance = (((x - 0.5).flatten(1) @ model.w).abs() / torch.linalg.vector_norm(model.w, norm)).detach()
     sizes = [f"{float(distance.max()) * share:.6f}" for share in (0.3, 0.6, 1.01)]
-    options = Options(eps=sizes, l2_eps=sizes, l1_eps=sizes, attacks=("apgd",), steps=40, refine=5)
-    result = evaluate(model, data, suite, options=options)
+    key = {"linf": "eps", "l2": "l2_eps", "l1": "l1_eps"}[suite]
+    result = evaluate(model, data, suite, **{key: sizes}, attacks=["apgd"], steps=40, refine=5)
     flips = result.samples["flip_eps"]
     assert (flips[:7] == 0).all()
     expected = distance[7:].numpy()
@@ -104,7 +104,7 @@ def test_images_that_are_stored_with_8_bits_are_judged_again():
             return torch.stack([-score, score], 1)
 
     data = TensorDataset(torch.full((4, 1, 4, 4), 128 / 255), torch.zeros(4, dtype=torch.long))
-    options = Options(eps=("0.25/255", "2/255"), attacks=("fgsm",), refine=0)
+    options = SuiteOptions(eps=("0.25/255", "2/255"), attacks=("fgsm",), refine=0)
     suite = evaluate(Sharp(), data, "linf", options=options).suite
     assert (suite.metrics["fgsm@0.25/255"], suite.metrics["fgsm@2/255"]) == (0, 0)
     assert suite.settings["quantised"] == {"fgsm@0.25/255": 1, "fgsm@2/255": 0}
@@ -213,8 +213,8 @@ def test_models_without_gradients_get_black_box_suites_alone(small):
     model.differentiable = False
     with pytest.raises(FeatmaskError, match="blackbox"):
         evaluate(model, data, "linf", options=QUICK)
-    options = Options(eps=("48/255",), queries=50, squares=("25%",), corruptions=("contrast",), severities=(5,))
-    found = evaluate(model, data, "full", options=options)
+    options = SuiteOptions(eps=("48/255",), queries=50, squares=("25%",), corruptions=("contrast",), severities=(5,))
+    found = evaluate_suites(model, data, "full", options=options)
     assert list(found) == ["clean", "blackbox", "corruptions", "occlusion"]
     assert found["blackbox"].suite.metrics["square@48/255"] < 1
     assert "patch@25%" not in found["occlusion"].suite.metrics
@@ -247,7 +247,9 @@ smallest: {rounds: 2}
         ("name: linf\nattacks: [{kind: pgd, eps: 1/255}]", "choose another name"),
         ("name: mine\nattacks: [{kind: pgd}]", "expected a size"),
         ("name: mine\nattacks: [{kind: pgd, eps: 1/255, stepz: 3}]", "stepz"),
-        ("name: mine\nattacks: [{kind: magic, eps: 1/255}]", "magic"),
+        ("name: mine\nattacks: [{kind: magic, eps: 1/255}]", "autoattack, .*pgd.*; got 'magic'"),
+        ("name: mine\nattacks: [{kind: patch, eps: 1/255}]", "patch: expected a size .size: 20%"),
+        ("name: mine\nattacks: [{kind: transfer, eps: 1/255}]", "got 'transfer'"),
         ("name: mine\nattacks: [{eps: 1/255}]", "expected a kind"),
         ("name: mine\nmore: 3", "no such key"),
         ("name: mine\ncorruptions: {kinds: [rain]}", "gaussian_noise"),
@@ -268,28 +270,60 @@ def test_mistakes_in_a_suite_are_named(small, tmp_path, text, message):
     ("options", "message"),
     [
         ({"eps": ()}, "one or more"),
-        ({"eps": ("x",)}, "8/255"),
-        ({"l2_eps": ("-1",)}, "0.5"),
-        ({"steps": 0}, "1 or more"),
+        ({"eps": ("x",)}, "such as 2/255, got 'x'"),
+        ({"eps": "8/255"}, "eps: expected a list"),
+        ({"eps": ("8/255", "16/510")}, "each once"),
+        ({"l2_eps": ("-1",)}, "l2_eps.0: expected a size of 0 or more"),
+        ({"steps": 0}, "steps: expected greater than or equal to 1, got 0"),
         ({"squares": ("0%",)}, "20%"),
-        ({"severities": (6,)}, "1 to 5"),
-        ({"refine": -1}, "0 or more"),
+        ({"severities": (6,)}, "severities.0: expected less than or equal to 5, got 6"),
+        ({"refine": -1}, "refine: .* 0, got -1"),
+        ({"attacks": ("pgd", "cw")}, "attacks.1: unknown attack 'cw'; expected some of: .*apgd-t"),
+        ({"corruptions": ("rain",)}, "corruptions.0: .*gaussian_noise.*; got rain"),
+        ({"stepz": 3}, "stepz: no such key; known here: eps, .*passes"),
     ],
 )
-def test_options_out_of_range_are_refused(options, message):
+def test_settings_that_make_no_sense_are_refused_before_any_time_is_spent(linear, options, message):
     with pytest.raises(FeatmaskError, match=message):
-        Options(**options)
+        SuiteOptions(**options)
+    with pytest.raises(FeatmaskError, match=message):
+        evaluate(nn.Identity(), linear[1], "linf", **options)
+
+
+def test_keywords_are_settings_and_win_over_options(linear):
+    asked = {"eps": ["2/255"], "attacks": ["fgsm"], "refine": 0}
+    found = evaluate(*linear, "linf", **asked)
+    assert [attack["name"] for attack in found.suite.settings["attacks"]] == ["fgsm@2/255"]
+    options = SuiteOptions(eps=("2/255",), attacks=("fgsm", "pgd"), steps=3, refine=0)
+    whole = evaluate(*linear, "linf", options=options, attacks=("pgd",)).suite.settings["attacks"]
+    assert [(attack["name"], attack["steps"]) for attack in whole] == [("pgd@2/255", 3)]
+
+
+def test_one_suite_gives_its_evaluation_and_several_a_dictionary(linear, tmp_path):
+    for several in ("full", ["clean", "linf"], ("clean",)):
+        with pytest.raises(FeatmaskError, match="evaluate_suites"):
+            evaluate(*linear, several)
+    found = evaluate_suites(*linear, ["clean", "linf", "clean"], options=QUICK)
+    assert list(found) == ["clean", "linf"]
+    assert found["linf"].suite == evaluate(*linear, "linf", options=QUICK).suite
+    assert list(evaluate_suites(*linear, "clean")) == ["clean"]
+    with pytest.raises(FeatmaskError, match="one suite or more, got none"):
+        evaluate_suites(*linear, [])
+    # what is wrong with the last suite is found before the first is measured
+    with pytest.raises(FeatmaskError, match="surrogate"):
+        evaluate_suites(*linear, ["clean", "transfer"], folder=tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_presets_follow_the_number_of_classes():
     """DLR's targeted form needs four classes: with fewer the margin takes its place, and says so in its name."""
     for classes, name in ((2, "apgd-margin-t@8/255"), (3, "apgd-margin-t@8/255"), (4, "apgd-dlr-t@8/255")):
-        plan = plan_of("linf", Options(eps=("8/255",)), classes)
+        plan = plan_of("linf", SuiteOptions(eps=("8/255",)), classes)
         assert plan.attacks[-1].name == name
         assert plan.attacks[-1].targets == classes - 1
-    assert plan_of("linf", Options(), 100).attacks[-1].targets == 9
+    assert plan_of("linf", SuiteOptions(), 100).attacks[-1].targets == 9
     with pytest.raises(FeatmaskError, match="surrogate"):
-        plan_of("transfer", Options(), 10)
+        plan_of("transfer", SuiteOptions(), 10)
 
 
 def test_attacks_are_made_by_plain_values_and_back():

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 import torch
 
-from .attack import Attack, Model
+from .attack import Attack, Victim
 from .ball import ROUNDING, Norm, project, random_start, steepest
 from .box import largest_l1
 from .draws import Noise
-from .passes import Ascent, Seen, Standing, look
+from .iterated import Attempt, every_attempt
+from .passes import Active, GradientPass, gradient_at
+from .registry import STEPWISE, register
 
 #: Share of a step in L-infinity and L2; the rest is the step before.
 _ALPHA = 0.75
@@ -29,7 +31,7 @@ _SPARSER = 0.95
 
 
 @dataclass
-class _Path(Standing):
+class Trajectory(Active):
     """A sample's way, with x_k of the paper in ``now``.
 
     Attributes:
@@ -59,53 +61,65 @@ class _Path(Standing):
     spread: torch.Tensor
 
 
-def auto_pgd(attack: Attack, model: Model, own: Standing, draws: Noise, last: bool) -> Ascent:
-    """APGD from one random start; arguments as ``gradient.follow`` has them. Unbroken samples return their best image.
+@register(
+    "apgd", Attack, gradients=True, settings=("loss", "targets", "eot"), fills={**STEPWISE, "restarts": "restarts"},
+    presets={
+        "apgd": {},
+        "apgd-margin": {"loss": "margin"},
+        "apgd-dlr": {"loss": "dlr"},
+        "apgd-t": {"loss": "dlr", "targets": 9},  # as many as AutoAttack tries
+    },
+    standard=True, search=0,
+)  # fmt: skip
+def apgd(attack: Attack, victim: Victim) -> torch.Tensor:
+    """See ``run``; samples that stay unbroken return their best image."""
 
-    ``last`` changes nothing: the objective at the last image must be known, and with it comes the prediction.
-    """
-    found, broken = own.origin.clone(), torch.zeros(len(own.y), dtype=torch.bool, device=own.y.device)
-    own.now = _start(attack.norm, own, draws)
-    seen = look(model, own, attack.loss, attack.eot)
-    path = _first(attack.norm, own, seen)
-    marks = _checkpoints(attack.norm, attack.steps)
-    for number in range(attack.steps + 1):
-        if not bool(seen.right.all()):
-            wrong = path.place[~seen.right]
-            found[wrong], broken[wrong] = path.now[~seen.right], True
-            path.keep(seen.right)
-        if number == attack.steps or not len(path.y):
-            break
-        if number in marks:
-            (_adapt_l1 if attack.norm == "l1" else _adapt)(path, marks[number])
-        _move(path, attack.norm, first=number == 0)
-        seen = look(model, path, attack.loss, attack.eot, climb=number + 1 < attack.steps)
-        _remember(path, seen)
-    found[path.place] = path.best
-    return Ascent(found, broken)
+    def one(active: Active, draws: Noise, last: bool) -> Attempt:
+        """Whatever follows: the objective at the last image must be known, and with it comes the prediction."""
+        found, broken = active.origin.clone(), torch.zeros_like(active.y, dtype=torch.bool)
+        active.now = _start(attack.norm, active, draws)
+        seen = gradient_at(victim.model, active, attack.loss, attack.eot)
+        path = _first(attack.norm, active, seen)
+        for number in range(attack.steps + 1):
+            if not bool(seen.right.all()):
+                wrong = path.place[~seen.right]
+                found[wrong], broken[wrong] = path.now[~seen.right], True
+                path.keep(seen.right)
+            if number == attack.steps or not len(path.y):
+                break
+            if number in marks:
+                (adapt_l1 if attack.norm == "l1" else adapt)(path, marks[number])
+            _move(path, attack.norm, first=number == 0)
+            seen = gradient_at(victim.model, path, attack.loss, attack.eot, climb=number + 1 < attack.steps)
+            _remember(path, seen)
+        found[path.place] = path.best
+        return Attempt(found, broken)
+
+    marks = checkpoints(attack.norm, attack.steps)
+    return every_attempt(attack, victim, one, at_random=True)
 
 
-def _start(norm: Norm, own: Standing, draws: Noise) -> torch.Tensor:
+def _start(norm: Norm, active: Active, draws: Noise) -> torch.Tensor:
     if norm != "l1":
-        return random_start(own.origin, own.eps, norm, draws)
+        return random_start(active.origin, active.eps, norm, draws)
     # of a large change only a few pixels are left within the ball: sparse, as the steps from here on are
-    far = own.origin + draws.normal(*own.origin.shape[1:]).to(own.origin)
-    return project(far, own.origin, own.eps, norm)
+    far = active.origin + draws.normal(*active.origin.shape[1:]).to(active.origin)
+    return project(far, active.origin, active.eps, norm)
 
 
-def _first(norm: Norm, own: Standing, seen: Seen) -> _Path:
-    size = own.origin[0].numel()
-    return _Path(
-        own.place, own.origin, own.now, own.y, own.target, own.eps,
-        before=own.now, gradient=seen.gradient, value=seen.value,
-        best=own.now, best_gradient=seen.gradient, best_value=seen.value,
-        step=own.eps * (1 if norm == "l1" else 2),
+def _first(norm: Norm, active: Active, seen: GradientPass) -> Trajectory:
+    size = active.origin[0].numel()
+    return Trajectory(
+        active.place, active.origin, active.now, active.y, active.target, active.eps,
+        before=active.now, gradient=seen.gradient, value=seen.value,
+        best=active.now, best_gradient=seen.gradient, best_value=seen.value,
+        step=active.eps * (1 if norm == "l1" else 2),
         climbed=torch.zeros_like(seen.value), checked=seen.value, halved=torch.ones_like(seen.right),
-        pixels=torch.full_like(own.eps, _SHARE * size), spread=torch.full_like(own.eps, size),
+        pixels=torch.full_like(active.eps, _SHARE * size), spread=torch.full_like(active.eps, size),
     )  # fmt: skip
 
 
-def _checkpoints(norm: Norm, steps: int) -> dict[int, int]:
+def checkpoints(norm: Norm, steps: int) -> dict[int, int]:
     """After how many steps the step size is looked at, and how many steps lie since the look before.
 
     Every 4 % of the steps in L1; else after the shares 0.22, 0.41, 0.57, ... (section 3.1): intervals shrink by 0.03
@@ -123,7 +137,7 @@ def _checkpoints(norm: Norm, steps: int) -> dict[int, int]:
     return found
 
 
-def _move(path: _Path, norm: Norm, first: bool) -> None:
+def _move(path: Trajectory, norm: Norm, first: bool) -> None:
     """Equation 1: a projected step, then in L-infinity and L2 momentum and another projection."""
     if norm == "l1":
         step = largest_l1(path.gradient, path.now, path.step, path.pixels)
@@ -136,7 +150,7 @@ def _move(path: _Path, norm: Norm, first: bool) -> None:
     path.before, path.now = path.now, ahead
 
 
-def _remember(path: _Path, seen: Seen) -> None:
+def _remember(path: Trajectory, seen: GradientPass) -> None:
     path.climbed = path.climbed + (seen.value > path.value)
     path.gradient, path.value = seen.gradient, seen.value
     higher = seen.value > path.best_value
@@ -146,7 +160,7 @@ def _remember(path: _Path, seen: Seen) -> None:
         path.best_gradient = torch.where(_each(higher), path.gradient, path.best_gradient)
 
 
-def _adapt(path: _Path, steps: int) -> None:
+def adapt(path: Trajectory, steps: int) -> None:
     """Halve the step where too few steps climbed, or where nothing was gained since a look that left it as it was."""
     idle = ~path.halved & (path.best_value <= path.checked)
     path.halved = (path.climbed <= _RHO * steps) | idle
@@ -155,7 +169,7 @@ def _adapt(path: _Path, steps: int) -> None:
     _return(path, path.halved)
 
 
-def _adapt_l1(path: _Path, steps: int) -> None:
+def adapt_l1(path: Trajectory, steps: int) -> None:
     """Fewer pixels where the best image changed fewer; a new start there with the largest step, else smaller steps."""
     # what float32 leaves of a pixel that went back is no change: it would keep the number up for ever
     spread = ((path.best - path.origin).abs() > ROUNDING).flatten(1).sum(1).to(path.eps)[:, None, None, None]
@@ -166,7 +180,7 @@ def _adapt_l1(path: _Path, steps: int) -> None:
     _return(path, sparser.flatten())
 
 
-def _return(path: _Path, which: torch.Tensor) -> None:
+def _return(path: Trajectory, which: torch.Tensor) -> None:
     """Go on from the best image, at rest."""
     path.now = torch.where(_each(which), path.best, path.now)
     path.before = torch.where(_each(which), path.best, path.before)

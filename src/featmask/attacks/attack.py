@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
-from typing import Any, Literal, get_args
+from typing import Any, NamedTuple, get_args
 
 import torch
 
@@ -15,15 +15,25 @@ from ..records import names
 from .ball import Norm, check_budget, check_pixels, grey_levels
 from .draws import Noise
 from .objectives import Loss, needs_classes
+from .registry import Row, row_of
 
 #: Pixels (N, C, H, W) in [0, 1] -> logits (N, classes).
 Model = Callable[[torch.Tensor], torch.Tensor]
-Kind = Literal["fgsm", "pgd", "mifgsm", "apgd", "square", "uniform", "gaussian"]
+#: Settings that every kind has.
+_COMMON = ("kind", "eps", "norm", "steps", "restarts")
 
-#: Kinds that follow gradients.
-GRADIENT: frozenset[str] = frozenset({"fgsm", "pgd", "mifgsm", "apgd"})
-#: Kinds that look at nothing.
-NOISE: frozenset[str] = frozenset({"uniform", "gaussian"})
+
+class Victim(NamedTuple):
+    """What an attack is given: the model, pixels (N, C, H, W) with labels (N,), each sample's draws and radius.
+
+    Radii are (N, 1, 1, 1).
+    """
+
+    model: Model
+    x: torch.Tensor
+    y: torch.Tensor
+    draws: Noise
+    eps: torch.Tensor
 
 
 @dataclass(frozen=True)
@@ -48,7 +58,7 @@ class Attack:
             that are left random.
     """
 
-    kind: Kind
+    kind: str
     eps: Fraction
     norm: Norm = "linf"
     steps: int = 10
@@ -60,9 +70,9 @@ class Attack:
     eot: int = 1
 
     def __post_init__(self) -> None:
-        for key, value, known in (("kind", self.kind, Kind), ("norm", self.norm, Norm), ("loss", self.loss, Loss)):
-            if value not in get_args(known):
-                raise FeatmaskError(f"{key}: expected one of {', '.join(get_args(known))}; got {value!r}")
+        for key, value, known in (("norm", self.norm, self.row.norms), ("loss", self.loss, get_args(Loss))):
+            if value not in known:
+                raise FeatmaskError(f"{key}: expected one of {', '.join(known)}; got {value!r}")
         if self.norm == "linf" and not 0 <= self.eps <= 1:
             raise FeatmaskError(f"eps: expected pixels in [0, 1], for example 8/255; got {self.eps}")
         if not 0 <= self.eps < math.inf:
@@ -76,6 +86,11 @@ class Attack:
             raise FeatmaskError(f"targets: expected 0 (untargeted) or a number of classes, got {self.targets}")
         if not 0 <= self.momentum < math.inf:
             raise FeatmaskError(f"momentum: expected 0 or more, got {self.momentum}")
+
+    @property
+    def row(self) -> Row:
+        """Of its kind, in the table of all attacks."""
+        return row_of(self.kind, Attack)
 
     @property
     def title(self) -> str:
@@ -95,12 +110,12 @@ class Attack:
     @property
     def gradients(self) -> bool:
         """Whether it needs a model that gradients flow through."""
-        return self.kind in GRADIENT
+        return self.row.gradients
 
     @property
     def needs_classes(self) -> int:
         """Fewest classes that its loss is defined for."""
-        return needs_classes(self.loss, self.targets > 0) if self.kind not in NOISE else 1
+        return needs_classes(self.loss, self.targets > 0) if "loss" in self.row.settings else 1
 
     def run(self, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise) -> torch.Tensor:
         """Adversarial pixels: see the function ``run``."""
@@ -112,10 +127,7 @@ class Attack:
 
     def plain(self) -> dict[str, Any]:
         """JSON values for a record: the name, and every setting that this kind has."""
-        unused = {key for key in ("loss", "targets", "eot") if self.kind in NOISE}
-        unused |= {"step_size"} if self.kind not in ("pgd", "mifgsm") else set()
-        unused |= {"momentum"} if self.kind != "mifgsm" else set()
-        kept = {key: value for key, value in asdict(self).items() if key not in unused}
+        kept = {key: value for key, value in asdict(self).items() if key in _COMMON + self.row.settings}
         return {"name": self.name, **kept, "eps": str(self.eps)}
 
 
@@ -147,28 +159,13 @@ def run(
         return x.clone()
     radii = x.new_full((len(x),), float(attack.eps)) if eps is None else eps.to(x)
     with torch.inference_mode(False):
-        return _attempt(attack.kind)(attack, model, x.detach(), y, draws, radii[:, None, None, None])
-
-
-def _attempt(kind: Kind) -> Callable[..., torch.Tensor]:
-    # imported here: each kind's module needs Attack from this one
-    if kind in GRADIENT:
-        from .gradient import ascend
-
-        return ascend
-    if kind in NOISE:
-        from .noise import noise
-
-        return noise
-    from .square import square
-
-    return square
+        return attack.row.perturb(attack, Victim(model, x.detach(), y, draws, radii[:, None, None, None]))
 
 
 def _check(attack: Attack, x: torch.Tensor, y: torch.Tensor, eps: torch.Tensor | None) -> None:
     check_samples(attack.name, x, y, "pixels (N, C, H, W) as floats", x.is_floating_point())
     if eps is not None and (eps.shape != y.shape or not bool((eps >= 0).all())):
-        raise FeatmaskError(f"{attack.name}: expected a radius of 0 or more a sample, ({len(x)},); got {eps}")
+        raise FeatmaskError(f"{attack.name}: expected a radius of 0 or more per sample, ({len(x)},); got {eps}")
 
 
 def check_samples(name: str, x: torch.Tensor, y: torch.Tensor, wanted: str, fits: bool) -> None:

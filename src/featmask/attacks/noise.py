@@ -12,52 +12,63 @@ Pixels are then brought into [0, 1], which only shortens a change.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 
-from .attack import Attack, Model
-from .ball import lengths, project
+from .attack import Attack, Victim
+from .ball import Norm, lengths, project
 from .draws import Noise
 from .passes import predict
+from .registry import register
 
 _TINY = 1e-12
+_FILLS = {"steps": 10, "eot": "eot"}
 
 
-def noise(
-    attack: Attack, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise, eps: torch.Tensor
+@register("uniform", Attack, fills=_FILLS, presets={"uniform": {}})
+def uniform(attack: Attack, victim: Victim) -> torch.Tensor:
+    """See ``run``."""
+    return _any_draw(attack, victim, uniform_change)
+
+
+@register("gaussian", Attack, fills=_FILLS, presets={"gaussian": {}})
+def gaussian(attack: Attack, victim: Victim) -> torch.Tensor:
+    """See ``run``."""
+    return _any_draw(attack, victim, gaussian_change)
+
+
+def uniform_change(shape: torch.Size, norm: Norm, draws: Noise) -> torch.Tensor:
+    """Changes (N, \\*shape) within [-1, 1] for ``linf``, else on the unit sphere, evenly."""
+    if norm == "l2":
+        return gaussian_change(shape, norm, draws)
+    change = 2 * draws.uniform(*shape) - 1
+    if norm == "linf":
+        return change
+    # independent Laplace numbers point in a direction that is uniform on the sphere of the L1 norm
+    change = -change.sign() * torch.log1p(-change.abs().clamp_max(1 - 1e-7))
+    return change / lengths(change, norm).clamp_min(_TINY)
+
+
+def gaussian_change(shape: torch.Size, norm: Norm, draws: Noise) -> torch.Tensor:
+    """Normal changes (N, \\*shape), cut to [-1, 1] for ``linf``, else scaled to the unit sphere."""
+    change = draws.normal(*shape)
+    return change.clamp(-1, 1) if norm == "linf" else change / lengths(change, norm).clamp_min(_TINY)
+
+
+def _any_draw(
+    attack: Attack, victim: Victim, change: Callable[[torch.Size, Norm, Noise], torch.Tensor]
 ) -> torch.Tensor:
-    """Return noisy pixels for ``x`` (N, C, H, W) in [0, 1] with labels ``y`` (N,): misclassified ones, or the last.
-
-    Args:
-        attack: of kind ``uniform`` or ``gaussian``; ``steps`` draws a restart, and any one breaks the sample.
-        model: pixels -> logits; only its outputs are used.
-        x: the clean pixels.
-        y: labels.
-        draws: each sample's own random numbers.
-        eps: radius a sample, (N, 1, 1, 1).
-    """
+    """Misclassified pixels, or the last; ``steps`` draws per restart, and any one breaks the sample."""
+    model, x, y, draws, eps = victim
     found = x.clone()
     with torch.no_grad():
         left = predict(model, x, y, attack.eot)[1].nonzero().flatten()
         for _ in range(attack.steps * attack.restarts):
             if not len(left):
                 break
-            origin = x[left]
-            radius = eps[left].to(x)
-            found[left] = project(origin + drawn(attack, origin, draws.take(left), radius), origin, radius, attack.norm)
+            origin, radius = x[left], eps[left].to(x)
+            moved = origin + radius * change(x.shape[1:], attack.norm, draws.take(left)).to(x)
+            found[left] = project(moved, origin, radius, attack.norm)
             left = left[predict(model, found[left], y[left], attack.eot)[1]]
     return found
-
-
-def drawn(attack: Attack, x: torch.Tensor, draws: Noise, eps: torch.Tensor) -> torch.Tensor:
-    """Changes (N, C, H, W) of norm ``eps``, not yet clipped to [0, 1]."""
-    shape, norm = x.shape[1:], attack.norm
-    if attack.kind == "gaussian":
-        change = draws.normal(*shape)
-    else:
-        change = draws.normal(*shape) if norm == "l2" else 2 * draws.uniform(*shape) - 1
-    if norm == "linf":
-        return eps * change.to(x).clamp(-1, 1)
-    if norm == "l1" and attack.kind == "uniform":
-        # independent Laplace numbers point in a direction that is uniform on the sphere of the L1 norm
-        change = -change.sign() * torch.log1p(-change.abs().clamp_max(1 - 1e-7))
-    return eps * (change / lengths(change, norm).clamp_min(_TINY)).to(x)

@@ -13,7 +13,7 @@ from .objectives import Loss, objective
 
 
 @dataclass
-class Standing:
+class Active:
     """Samples that are still to be broken, and everything that is theirs; only they pay for a step.
 
     Attributes:
@@ -40,40 +40,33 @@ class Standing:
                 setattr(self, field.name, value[which])
 
 
-class Seen(NamedTuple):
-    """What one look at the current pixels gives: ascent direction, objective, and who is still classified right."""
+class GradientPass(NamedTuple):
+    """What the passes at the current pixels give: ascent direction, objective, and who is still classified right."""
 
     gradient: torch.Tensor
     value: torch.Tensor
     right: torch.Tensor
 
 
-class Ascent(NamedTuple):
-    """What one start gave: an image a sample, and whether it is misclassified (False where nobody looked)."""
-
-    images: torch.Tensor
-    broken: torch.Tensor
-
-
-def look(model: Model, own: Standing, loss: Loss, eot: int, climb: bool = True) -> Seen:
+def gradient_at(model: Model, active: Active, loss: Loss, eot: int, climb: bool = True) -> GradientPass:
     """Gradient and objective, both averaged over ``eot`` passes, and predictions from the same passes.
 
     With several passes a sample counts as right while the mean of their probabilities says so: one lucky pass of a
     random model breaks nothing. Without ``climb`` the gradient is zero and costs nothing.
     """
-    total, values, outputs = torch.zeros_like(own.now), [], []
+    total, values, outputs = torch.zeros_like(active.now), [], []
     for _ in range(eot):
         with torch.set_grad_enabled(climb):
-            leaf = own.now.detach().clone().requires_grad_(climb)
+            leaf = active.now.detach().clone().requires_grad_(climb)
             logits = _logits(model, leaf)
-            value = objective(loss, logits, own.y, own.target)
+            value = objective(loss, logits, active.y, active.target)
             if climb:
                 total = total + _gradient(value, leaf)
         values.append(value.detach())
         outputs.append(logits.detach())
     # an objective that is not a number is never the best one
     value = torch.stack(values).mean(0).nan_to_num(nan=-torch.inf, posinf=torch.inf, neginf=-torch.inf)
-    return Seen(total / eot, value, _mean_logits(outputs).argmax(1) == own.y)
+    return GradientPass(total / eot, value, _mean_logits(outputs).argmax(1) == active.y)
 
 
 def predict(model: Model, x: torch.Tensor, y: torch.Tensor, eot: int) -> tuple[torch.Tensor, torch.Tensor]:

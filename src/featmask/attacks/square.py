@@ -13,11 +13,13 @@ from functools import lru_cache
 
 import torch
 
-from .attack import Attack, Model
+from .attack import Attack, Model, Victim
 from .ball import lengths, project
 from .draws import Noise
 from .objectives import likeliest_others, objective
 from .passes import predict
+from .registry import register
+from .windows import inside, window
 
 #: Share of the image under the first squares; halved each time a share of 1 / 10,000 of the queries below has passed.
 _FIRST = 0.8
@@ -26,25 +28,20 @@ _ORDER = {"l2": 2, "l1": 1}
 #: How fast a bump falls off around its centre.
 _POWER = {"l2": 2, "l1": 4}
 _TINY = 1e-12
-#: Queries whose random numbers are drawn at once: a generator a sample is slow to call.
+#: Queries whose random numbers are drawn at once: a generator per sample is slow to call.
 _BLOCK = 64
 
 
-def square(
-    attack: Attack, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise, eps: torch.Tensor
-) -> torch.Tensor:
-    """Return adversarial pixels for ``x`` (N, C, H, W) in [0, 1] with labels ``y`` (N,).
+@register(
+    "square", Attack, settings=("loss", "targets", "eot"), fills={"steps": "queries"}, presets={"square": {}},
+    standard=True, search=1,
+)  # fmt: skip
+def square(attack: Attack, victim: Victim) -> torch.Tensor:
+    """See ``run``. The objective is the margin, whatever ``attack.loss`` says.
 
-    The objective is the margin, whatever ``attack.loss`` says.
-
-    Args:
-        attack: ``steps`` queries a restart and target, the random start among them.
-        model: pixels -> logits; at least 2 classes. Only its outputs are used.
-        x: the clean pixels.
-        y: labels.
-        draws: each sample's own random numbers.
-        eps: radius a sample, (N, 1, 1, 1).
+    ``attack.steps`` are queries per restart and target, the random start among them; the model needs 2 classes or more.
     """
+    model, x, y, draws, eps = victim
     found = x.clone()
     with torch.no_grad():
         logits, right = predict(model, x, y, attack.eot)
@@ -56,13 +53,13 @@ def square(
                 if not len(left):
                     return found
                 goal = goals[left, rank] if targets else None
-                search = _Search(attack, x[left], y[left], goal, draws.take(left), eps[left].to(x))
+                search = Search(attack, x[left], y[left], goal, draws.take(left), eps[left].to(x))
                 found[left], broken = search.run(model)
                 right[left[broken]] = False
     return found
 
 
-class _Search:
+class Search:
     """One random search of some samples; those that are broken leave it."""
 
     def __init__(
@@ -84,7 +81,7 @@ class _Search:
         for query in range(self.attack.steps):
             if query % _BLOCK == 0:
                 numbers = self.draws.uniform(min(_BLOCK, self.attack.steps - query), 5 + self.x.shape[1]).to(self.x)
-            moved = self._move(now, numbers[:, query % _BLOCK], query) if query else self._start()
+            moved = self.move(now, numbers[:, query % _BLOCK], query) if query else self.start()
             logits, right = predict(model, moved, self.y, self.attack.eot)
             value = objective("margin", logits, self.y, self.goal)
             better = (value > score) | ~right
@@ -102,7 +99,7 @@ class _Search:
         self.x, self.y, self.eps, self.draws = self.x[stay], self.y[stay], self.eps[stay], self.draws.take(stay)
         self.goal = None if self.goal is None else self.goal[stay]
 
-    def _start(self) -> torch.Tensor:
+    def start(self) -> torch.Tensor:
         """Vertical stripes of +-eps; or a grid of about 5 by 5 bumps, each channel of each with a sign."""
         channels, height, width = self.x.shape[1:]
         if self.attack.norm == "linf":
@@ -112,19 +109,19 @@ class _Search:
         down, across = height // side, width // side
         numbers = self.draws.uniform(channels + 1, down, across).to(self.x)
         numbers = numbers.repeat_interleave(side, 2).repeat_interleave(side, 3)
-        bump = _bump(side, _POWER[self.attack.norm]).to(self.x)
-        tall, wide = bump.repeat(down, across), bump.T.repeat(down, across)
+        one = bump(side, _POWER[self.attack.norm]).to(self.x)
+        tall, wide = one.repeat(down, across), one.T.repeat(down, across)
         bumps = torch.where(numbers[:, -1:] < 0.5, tall, wide) * _signs(numbers[:, :-1])
         change = torch.zeros_like(self.x)
         top, left = (height - down * side) // 2, (width - across * side) // 2
         change[:, :, top : top + down * side, left : left + across * side] = bumps
         return self._fitted(change)
 
-    def _move(self, now: torch.Tensor, numbers: torch.Tensor, query: int) -> torch.Tensor:
-        """One candidate a sample, from 5 + C numbers in [0, 1) each."""
+    def move(self, now: torch.Tensor, numbers: torch.Tensor, query: int) -> torch.Tensor:
+        """One candidate per sample, from 5 + C numbers in [0, 1) each."""
         signs = _signs(numbers[:, 5:])[:, :, None, None]
         least = 1 if self.attack.norm == "linf" else 3  # smaller ones hold no bump of two signs
-        side = _side(query, self.attack.steps, self.x.shape[2], self.x.shape[3], least)
+        side = side_at(query, self.attack.steps, self.x.shape[2], self.x.shape[3], least)
         first = window(numbers[:, 0:2], side, self.x)
         if self.attack.norm != "linf":
             return self._moved_mass(now, first, window(numbers[:, 2:4], side, self.x), signs, numbers[:, 4], side)
@@ -154,10 +151,10 @@ class _Search:
         emptied = inside(second, side, now)
         spent = _size(change * (emptied | inside(first, side, now)), order)
         unused = (self.eps**order - lengths(change, self.attack.norm) ** order).clamp_min(0) / now.shape[1]
-        bump = _bump(side, _POWER[self.attack.norm]).to(now)
-        bump = torch.where(turn[:, None, None, None] < 0.5, bump, bump.T)
+        tall = bump(side, _POWER[self.attack.norm]).to(now)
+        rise = torch.where(turn[:, None, None, None] < 0.5, tall, tall.T)
         old = change[place]
-        fresh = bump * signs + old / _size(old, order).clamp_min(_TINY)
+        fresh = rise * signs + old / _size(old, order).clamp_min(_TINY)
         # in L1 as large as for one channel alone: the projection then lets the strongest pixels keep it
         mass = (spent**order + unused) ** (1 / order) * (now.shape[1] if order == 1 else 1)
         change = change.masked_fill(emptied, 0)
@@ -170,26 +167,12 @@ class _Search:
         return project(self.x + change * longer, self.x, self.eps, self.attack.norm)
 
 
-def _side(query: int, queries: int, height: int, width: int, least: int) -> int:
+def side_at(query: int, queries: int, height: int, width: int, least: int) -> int:
     """Of the square that is tried next; odd where it holds a bump."""
     passed = query * 10_000 // queries
     share = _FIRST / 2 ** sum(passed > bound for bound in _HALVED)
     side = max(round(math.sqrt(share * height * width)), least)
     return min(side + (least > 1 and side % 2 == 0), height, width)
-
-
-def window(numbers: torch.Tensor, side: int, x: torch.Tensor) -> torch.Tensor:
-    """Upper left corners (N, 2), every place alike, for two numbers a sample in [0, 1)."""
-    room = torch.tensor([x.shape[2] - side, x.shape[3] - side], device=x.device)
-    return torch.minimum((numbers * (room + 1)).long(), room)
-
-
-def inside(corners: torch.Tensor, side: int, x: torch.Tensor) -> torch.Tensor:
-    """(N, 1, H, W): which pixels lie in the square of ``side`` at each of ``corners`` (N, 2)."""
-    rows = torch.arange(x.shape[2], device=x.device) - corners[:, :1]
-    columns = torch.arange(x.shape[3], device=x.device) - corners[:, 1:]
-    down, across = (rows >= 0) & (rows < side), (columns >= 0) & (columns < side)
-    return (down[:, :, None] & across[:, None, :])[:, None]
 
 
 def _signs(numbers: torch.Tensor) -> torch.Tensor:
@@ -203,7 +186,7 @@ def _size(change: torch.Tensor, order: int) -> torch.Tensor:
 
 
 @lru_cache(maxsize=512)
-def _bump(side: int, power: int) -> torch.Tensor:
+def bump(side: int, power: int) -> torch.Tensor:
     """Equation 2: (side, side) of length 1; the upper half rises, the lower half falls, towards their centres."""
     half = side // 2
     bump = torch.cat([_hill(half, side, power), -_hill(side - half, side, power)])

@@ -17,6 +17,7 @@ from ..records import names
 from .attack import Attack, Model
 from .draws import Noise
 from .passes import predict
+from .registry import register
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,7 @@ class Transfer:
     """An attack made on another model.
 
     Attributes:
-        attack: what is run on the surrogate. Each of its restarts is shown to the model: one query a restart.
+        attack: what is run on the surrogate. Each of its restarts is shown to the model: one query per restart.
         surrogate: pixels -> logits over the same classes, on the same device; in eval mode.
         label: says in the record where the surrogate comes from.
     """
@@ -76,13 +77,16 @@ class Transfer:
             for _ in range(self.attack.restarts):
                 if not len(left):
                     break
-                held = _Held(self.surrogate, y[left], logits.shape[1])
+                held = Held(self.surrogate, y[left], logits.shape[1])
                 found[left] = once.run(held, x[left], y[left], draws.take(left))
                 left = left[predict(model, found[left], y[left], self.attack.eot)[1]]
             return found
 
 
-class _Held:
+register("transfer", Transfer, surrogate=True)(Transfer.run)
+
+
+class Held:
     """The surrogate, with the label's logit raised until it is the answer: no sample ever counts as broken.
 
     With m = max_other z - z_y, the raised margin is m below -1 and -(1 + 1 / (2 + m)) / 2 above: it rises with m and
@@ -94,6 +98,7 @@ class _Held:
         self.surrogate, self.y, self.classes = surrogate, y, classes
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Logits (N, classes), of which the label's is the largest."""
         logits = self.surrogate(x)
         if logits.shape != (len(self.y), self.classes):
             # also guards what the labels rest on: the batch stays whole, for nothing leaves it

@@ -14,7 +14,8 @@ from ..errors import FeatmaskError
 from ..evaluation import Evaluation
 from ..utils.devices import pick_device
 from .recipe import ClassificationRecipe
-from .suites import Options, evaluate, evaluate_published, expand, is_file
+from .suite_names import expand, is_file
+from .suites import SuiteOptions, evaluate_published, evaluate_suites
 
 #: Suites that see every test image, whatever ``attack_samples`` says.
 WHOLE = ("clean",)
@@ -48,7 +49,7 @@ def measure_suites(
         surrogate: what the suite ``transfer`` attacks.
 
     Raises:
-        FeatmaskError: as :func:`featmask.classification.suites.evaluate`; before any time is spent.
+        FeatmaskError: as :func:`featmask.evaluate`; before any time is spent.
     """
     settings, test = recipe.evaluate, splits.test
     black_box = not getattr(model, "differentiable", True)
@@ -64,19 +65,19 @@ def measure_suites(
         from ..data import open_corrupted
 
         published = open_corrupted(corrupted, splits.classes)
-    more = {
-        "options": Options.of(settings), "batch_size": settings.batch_size, "device": pick_device(device),
-        "folder": folder, "surrogate": surrogate,
-    }  # fmt: skip
+    where = pick_device(device)
     whole = [name for name in asked if name in WHOLE]
     found: dict[str, Evaluation] = {}
     for names, count in ((whole, limit), (_without(asked, whole), limit or settings.attack_samples)):
         if names:
             data, selection = chosen(test, count)
-            found |= evaluate(model, data, names, selection=selection, ood=others, ood_name=ood or "", **more)
+            found |= evaluate_suites(
+                model, data, names, options=SuiteOptions.of(settings), batch_size=settings.batch_size, device=where,
+                folder=folder, surrogate=surrogate, selection=selection, ood=others, ood_name=ood or "",
+            )  # fmt: skip
     if published is not None:
         evaluation = evaluate_published(
-            model, published, batch_size=settings.batch_size, device=pick_device(device), limit=limit, folder=folder
+            model, published, batch_size=settings.batch_size, device=where, limit=limit, folder=folder
         )
         found[evaluation.suite.name] = evaluation
     return list(found.values())

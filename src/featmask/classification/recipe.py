@@ -11,7 +11,7 @@ from typing_extensions import Self
 from ..recipe import Recipe, RecipeData, Train
 from ..recipe.parts import Radius, Strict
 from .measured import Evaluate
-from .suites.options import expand
+from .suite_names import expand
 
 
 class Data(RecipeData):

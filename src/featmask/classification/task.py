@@ -24,7 +24,8 @@ from ..utils.eval_mode import evaluating
 from .adversarial import under_attack
 from .measuring import measure_suites
 from .recipe import ClassificationRecipe
-from .suites import Options, expand, plan_of
+from .suite_names import expand
+from .suites import SuiteOptions, plan_of
 from .tested import TestedImages
 
 #: What multiplies to the passes of an attack, and what counts where an attack does not have it: AutoAttack's hundreds.
@@ -90,7 +91,7 @@ class Classification:
 
     def passes(self, recipe: ClassificationRecipe) -> tuple[float, float]:
         """Of each suite's attacks by their steps; AutoAttack's are hundreds."""
-        forward, gradient, options = 0.0, 0.0, Options.of(recipe.evaluate)
+        forward, gradient, options = 0.0, 0.0, SuiteOptions.of(recipe.evaluate)
         test, classes = len(self.splits.test), len(self.splits.classes)
         for suite in expand(recipe.evaluate.suites):
             plan = plan_of(suite, options, classes)

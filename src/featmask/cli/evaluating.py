@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
+from ..classification.suite_names import SUITES
 from ..errors import FeatmaskError
 from .application import AsJson, Data, Device, Set, app, check_folder
 from .subjects import AnyModel, Logit, Mean, OtherRecipe, Save, Std, command, finish, loaded, subject, task_of
@@ -25,7 +26,7 @@ def evaluate(
     suite: Annotated[
         list[str] | None,
         typer.Option(
-            help="Of classification clean, linf, l2, l1, autoattack, blackbox, corruptions, occlusion, transfer, full, "
+            help=f"Of classification {', '.join(SUITES)}, "
             "or a YAML file of your own; of re-identification clean, reranked, cross, attack_query, attack_gallery; "
             "repeat for several. Default: the recipe's."
         ),

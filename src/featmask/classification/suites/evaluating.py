@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,31 +16,21 @@ from ...evaluation import Evaluation, frozen
 from ...evaluation.frozen import is_random
 from ...evaluation.portions import Portions
 from ...models import is_differentiable
+from ..suite_names import expand, is_file
 from .batches import Data, batches, check_model, checked_logits
 from .measuring import Measuring
 from .named import plan_of
-from .options import Options, expand
+from .options import SuiteOptions
 from .outcomes import Setting
 from .plans import Plan, disclosed
 
 
-@overload
 def evaluate(
-    model: nn.Module, data: Data, suite: Literal["full"] | list[str] | tuple[str, ...], **more: Any
-) -> dict[str, Evaluation]: ...
-
-
-@overload
-def evaluate(model: nn.Module, data: Data, suite: str | Path | Plan = "clean", **more: Any) -> Evaluation: ...
-
-
-# mypy wants every keyword again in each overload
-def evaluate(  # type: ignore[misc]
     model: nn.Module,
     data: Data,
-    suite: str | Path | Plan | Sequence[str] = "clean",
+    suite: str | Path | Plan = "clean",
     *,
-    options: Options | None = None,
+    options: SuiteOptions | None = None,
     split: str = "test",
     batch_size: int = 64,
     device: torch.device | str | None = None,
@@ -52,16 +42,17 @@ def evaluate(  # type: ignore[misc]
     surrogate: nn.Module | None = None,
     ood: Data | None = None,
     ood_name: str = "other data",
-) -> Evaluation | dict[str, Evaluation]:
-    """Measure a classifier that takes pixels in [0, 1].
+    **settings: Any,
+) -> Evaluation:
+    """Measure a classifier that takes pixels in [0, 1] by one suite: ``evaluate(model, data, "linf", steps=50)``.
 
     Args:
         model: pixels (N, C, H, W) in [0, 1] -> logits (N, classes); normalisation inside (see ``Normalized`` and
             ``wrap``). It is switched to eval mode, every submodule, and put back afterwards.
         data: a dataset or a loader of (image, label, ...); a fourth entry is taken as the sample's index.
         suite: ``clean``, ``linf``, ``l2``, ``l1``, ``autoattack``, ``blackbox``, ``transfer``, ``corruptions``,
-            ``occlusion``; a YAML file of your own; or ``full`` or several names: then a dictionary comes back.
-        options: radii, steps, severities, ...
+            ``occlusion``; or a YAML file of your own. For ``full``, or several, see ``evaluate_suites``.
+        options: settings of the suites, all at once.
         split: what the data are, for the record.
         batch_size: if ``data`` is a dataset; where memory runs out, fewer samples are computed at once.
         device: where to compute; default: where the model is.
@@ -70,20 +61,64 @@ def evaluate(  # type: ignore[misc]
         selection: how ``data`` were chosen, for the record.
         folder: write each record to ``folder/eval``, and what is done after each batch: the same call goes on there
             after a kill. The data must come in the same order.
-        allow_stochastic: take a model whose passes differ: gradients are averaged over ``options.eot`` passes, an
-            outcome is the share of ``options.passes`` passes that are right, AutoAttack is the ``rand`` version.
+        allow_stochastic: take a model whose passes differ: gradients are averaged over ``eot`` passes, an outcome is
+            the share of ``passes`` passes that are right, AutoAttack is the ``rand`` version.
         surrogate: another model of the same task: the suite ``transfer`` attacks it in place of ``model``.
         ood: other data, for the ``clean`` suite: how well confidence tells them from ``data`` (AUROC).
         ood_name: their name, for the record.
+        **settings: single settings of the suites, by the names of ``SuiteOptions`` (``eps``, ``attacks``, ``steps``,
+            ...); they win over ``options``.
 
     Raises:
-        FeatmaskError: an unknown suite, no data, pixels outside [0, 1], labels out of range, logits that are not
-            finite, a model whose two passes over the same images differ (unless that is allowed), gradient attacks on a
-            model without gradients; all but what a later batch does wrong before any time is spent.
+        FeatmaskError: an unknown suite or setting, no data, pixels outside [0, 1], labels out of range, logits that are
+            not finite, a model whose two passes over the same images differ (unless that is allowed), gradient attacks
+            on a model without gradients; all but what a later batch does wrong before any time is spent.
     """
-    options = options or Options()
+    if suite == "full" or not isinstance(suite, str | Path | Plan):
+        raise FeatmaskError(
+            f"evaluate measures one suite, {suite!r} stands for several: call featmask.evaluate_suites, which gives a "
+            "dictionary of suites"
+        )
+    found = evaluate_suites(
+        model, data, [suite], options=options, split=split, batch_size=batch_size, device=device, seed=seed,
+        limit=limit, selection=selection, folder=folder, allow_stochastic=allow_stochastic, surrogate=surrogate,
+        ood=ood, ood_name=ood_name, **settings,
+    )  # fmt: skip
+    return next(iter(found.values()))
+
+
+def evaluate_suites(
+    model: nn.Module,
+    data: Data,
+    suites: str | Path | Plan | Sequence[str | Path | Plan] = "full",
+    *,
+    options: SuiteOptions | None = None,
+    split: str = "test",
+    batch_size: int = 64,
+    device: torch.device | str | None = None,
+    seed: int = 0,
+    limit: int | None = None,
+    selection: str = "",
+    folder: str | Path | None = None,
+    allow_stochastic: bool = False,
+    surrogate: nn.Module | None = None,
+    ood: Data | None = None,
+    ood_name: str = "other data",
+    **settings: Any,
+) -> dict[str, Evaluation]:
+    """Measure a classifier by several suites: by name, what ``evaluate`` gives for each.
+
+    Args:
+        model: see ``evaluate``, as all that is not named here.
+        data: gone through once per suite.
+        suites: one or more names or files; ``full`` stands for ``clean``, ``linf``, ``l2``, ``autoattack``,
+            ``corruptions`` and ``occlusion``, or for what a model without gradients can be measured by.
+
+    Raises:
+        FeatmaskError: as ``evaluate``, for every suite before the first is measured.
+    """
+    chosen = (options or SuiteOptions()).but(**settings)
     where = torch.device(device) if device is not None else check_model(model)
-    many = not isinstance(suite, str | Path | Plan) or suite == "full"
     found: dict[str, Evaluation] = {}
     with frozen(model, where), frozen(surrogate or nn.Identity(), where):
         first = next(batches(data, batch_size, limit), None)
@@ -96,8 +131,8 @@ def evaluate(  # type: ignore[misc]
         plans = [
             name
             if isinstance(name, Plan)
-            else plan_of(name, options, classes, random=random, black_box=black_box, surrogate=surrogate)
-            for name in _named(suite, black_box)
+            else plan_of(name, chosen, classes, random=random, black_box=black_box, surrogate=surrogate)
+            for name in _named(suites, black_box)
         ]
         height, width = first.pixels.shape[2:]
         plans = [disclosed(plan, classes, (height, width)) for plan in plans]
@@ -105,15 +140,10 @@ def evaluate(  # type: ignore[misc]
             _check(plan, classes, black_box)
         others = _confidences(model, ood, batch_size, where) if ood is not None else None
         for plan in plans:
-            setting = Setting(model, where, seed, options.passes if random else 1, Portions())
+            setting = Setting(model, where, seed, chosen.passes if random else 1, Portions())
             run = Measuring(plan, setting, data, batch_size, limit, folder, selection)
-            found[plan.name] = run.record(split, classes, options.eot if random else 1, others, ood_name)
-    return found if many else next(iter(found.values()))
-
-
-def is_file(suite: str | Path) -> bool:
-    """Whether a suite is a file of a user's own."""
-    return str(suite).endswith((".yaml", ".yml"))
+            found[plan.name] = run.record(split, classes, chosen.eot if random else 1, others, ood_name)
+    return found
 
 
 def _differentiable(model: nn.Module, example: torch.Tensor) -> bool:
@@ -122,13 +152,12 @@ def _differentiable(model: nn.Module, example: torch.Tensor) -> bool:
     return is_differentiable(model, example) if known is None else known
 
 
-def _named(suite: str | Path | Plan | Sequence[str], black_box: bool) -> list[str | Plan]:
-    if isinstance(suite, Plan):
-        return [suite]
-    asked = [suite] if isinstance(suite, str | Path) else list(suite)
+def _named(suites: str | Path | Plan | Sequence[str | Path | Plan], black_box: bool) -> list[str | Plan]:
     found: list[str | Plan] = []
-    for name in asked:
-        if is_file(name):
+    for name in [suites] if isinstance(suites, str | Path | Plan) else suites:
+        if isinstance(name, Plan):
+            found.append(name)
+        elif is_file(name):
             from .user_suites import read_plan
 
             found.append(read_plan(name))

@@ -6,54 +6,49 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, cast
 
-from ...attacks import Attack, AutoAttack, Model, Norm, Region, Transfer
+from ...attacks import ATTACKS, Attack, AutoAttack, Model, Norm, Region, Transfer
+from ...attacks.objectives import needs_classes
+from ...attacks.registry import Row, check_preset, presets
 from ...errors import FeatmaskError
 from ...utils.radii import radius, share
-from .options import Options
+from .options import SuiteOptions
 from .plans import BLACK_BOX, Method, Plan, warnings_of
 
-#: Noise: so many draws.
-DRAWS = 10
-#: Positions an axis of hidden squares, and the steps and starts of a patch.
-PATCH_STEPS, PATCH_STARTS = 20, 2
-#: Classes that a targeted attack tries at most, as AutoAttack does.
-TARGETS = 9
-_PRESETS: dict[str, dict[str, Any]] = {
-    "fgsm": {"kind": "fgsm"},
-    "mifgsm": {"kind": "mifgsm"},
-    "pgd": {"kind": "pgd"},
-    "pgd-margin": {"kind": "pgd", "loss": "margin"},
-    "apgd": {"kind": "apgd"},
-    "apgd-margin": {"kind": "apgd", "loss": "margin"},
-    "apgd-dlr": {"kind": "apgd", "loss": "dlr"},
-    "apgd-t": {"kind": "apgd", "loss": "dlr", "targets": TARGETS},
-    "square": {"kind": "square"},
-    "uniform": {"kind": "uniform"},
-    "gaussian": {"kind": "gaussian"},
-}
-PRESETS = tuple(_PRESETS)
+#: Presets that the suites ``blackbox`` and ``transfer`` take, and the kinds of ``occlusion``.
+BLACK_BOXES = ("uniform", "gaussian", "square")
+TRANSFERRED = ("pgd", "mifgsm")
+REGIONS = ("erasing", "occlusion", "patch")
 
 
-def preset(name: str, eps: Fraction, norm: Norm, options: Options, classes: int, random: bool = False) -> Attack:
-    """An attack by its name in ``Options.attacks``.
+def preset(name: str, eps: Fraction, norm: Norm, options: SuiteOptions, classes: int, random: bool = False) -> Attack:
+    """An attack by its name in ``SuiteOptions.attacks``.
+
+    A targeted one tries the classes that there are, and takes the margin where there are too few for its loss.
 
     Raises:
-        FeatmaskError: an unknown name.
+        FeatmaskError: an unknown name, or a norm that it does not work in.
     """
-    if name not in _PRESETS:
-        raise FeatmaskError(f"unknown attack {name!r}; expected some of: {', '.join(PRESETS)}")
-    keys = dict(_PRESETS[name])
-    if name == "apgd-t":
-        keys |= {"targets": min(TARGETS, classes - 1), "loss": "dlr" if classes > 3 else "margin"}
-    steps = {"square": options.queries, "uniform": DRAWS, "gaussian": DRAWS, "fgsm": 1}.get(name, options.steps)
-    restarts = options.restarts if keys["kind"] in ("pgd", "apgd") else 1
-    eot = options.eot if random and keys["kind"] != "square" else 1
-    return Attack(eps=eps, norm=norm, steps=steps, restarts=restarts, eot=eot, **keys)
+    keys = presets()[check_preset(name)]
+    if targets := min(keys.get("targets", 0), classes - 1):
+        loss = keys["loss"] if classes >= needs_classes(keys["loss"], targeted=True) else "margin"
+        keys |= {"targets": targets, "loss": loss}
+    row = ATTACKS[keys["kind"]]
+    found: Attack = row.spec(eps=eps, norm=norm, **{**_filled(row, options, random), **keys})
+    return found
+
+
+def _filled(row: Row, options: SuiteOptions, random: bool) -> dict[str, Any]:
+    """What the suites' settings say of an attack's; only random models need several passes."""
+    return {
+        setting: getattr(options, source) if isinstance(source, str) else source
+        for setting, source in row.fills.items()
+        if setting != "eot" or random
+    }
 
 
 def plan_of(
     suite: str,
-    options: Options,
+    options: SuiteOptions,
     classes: int,
     *,
     random: bool = False,
@@ -81,7 +76,9 @@ def plan_of(
         return Plan("corruptions", corruptions=tuple(options.corruptions or CORRUPTIONS),
                     severities=tuple(options.severities))  # fmt: skip
     if suite == "occlusion":
-        return Plan("occlusion", tuple(region for region in _regions(options) if not (black_box and region.gradients)))
+        kinds = [kind for kind in REGIONS if not (black_box and ATTACKS[kind].gradients)]
+        return Plan("occlusion", tuple(Region(kind, share(size), **_filled(ATTACKS[kind], options, random))
+                                       for kind in kinds for size in options.squares))  # fmt: skip
     if suite == "autoattack":
         return _autoattack(options, random)
     if suite == "transfer":
@@ -94,7 +91,7 @@ def plan_of(
     }
     norm, sizes = norms[suite]
     radii = sorted(radius(size) for size in sizes)
-    names = ("uniform", "gaussian", "square") if suite == "blackbox" else tuple(options.attacks)
+    names = BLACK_BOXES if suite == "blackbox" else tuple(options.attacks)
     attacks = tuple(preset(name, eps, norm, options, classes, random) for name in names for eps in radii)
     return Plan(
         suite,
@@ -108,7 +105,7 @@ def plan_of(
 
 def own_plan(name: str, entries: Sequence[Mapping[str, Any]], corruptions: Sequence[str] = (),
              severities: Sequence[int] = (), rounds: int = 0) -> Plan:  # fmt: skip
-    """A suite of a user's own; ``entries`` are keys of ``Attack``, ``Region`` or ``AutoAttack`` by their ``kind``.
+    """A suite of a user's own; ``entries`` are a ``kind`` each, and its settings.
 
     Raises:
         FeatmaskError: keys or values that the attack does not have.
@@ -123,49 +120,43 @@ def own_plan(name: str, entries: Sequence[Mapping[str, Any]], corruptions: Seque
 def method(entry: Mapping[str, Any]) -> Method:
     """One attack from plain values such as ``{"kind": "pgd", "eps": "8/255", "steps": 50}``."""
     keys = dict(entry)
-    kind = keys.get("kind")
+    kind = str(keys.pop("kind", None))
+    row = ATTACKS.get(kind)
+    if row is None or row.surrogate:
+        known = ", ".join(name for name, row in ATTACKS.items() if not row.surrogate)
+        raise FeatmaskError(f"kind: expected one of {known}; got {kind!r}")
+    if row.size not in keys:
+        raise FeatmaskError(f"{kind}: expected a size ({row.size}: {'20%' if row.size == 'size' else '8/255'})")
+    keys[row.size] = (share if row.size == "size" else radius)(keys[row.size])
+    if "kind" in row.keys:
+        keys["kind"] = kind
     try:
-        if kind == "autoattack":
-            del keys["kind"]
-            return AutoAttack(**{**keys, "eps": radius(keys["eps"])})
-        if "size" in keys:
-            return Region(**{**keys, "size": share(keys["size"])})
-        return Attack(**{**keys, "eps": radius(keys["eps"])})
-    except KeyError as error:
-        raise FeatmaskError(f"{kind}: expected a size ({error.args[0]}: 8/255, or size: 20% of regions)") from error
+        found: Method = row.spec(**keys)
     except TypeError as error:
         raise FeatmaskError(f"{kind}: {error}") from error
+    return found
 
 
 def _searching(attacks: Sequence[Attack]) -> Attack | None:
-    """The attack of the search: Auto-PGD where it is there, else PGD, else the first that is no noise."""
-    found = [attack for attack in attacks if attack.kind not in ("uniform", "gaussian", "fgsm")]
-    plain = sorted((attack for attack in found if attack.loss == "ce"), key=lambda attack: attack.kind != "apgd")
+    """The attack of the search: Auto-PGD where it is there, else the first that goes step by step."""
+    found = [attack for attack in attacks if attack.row.search is not None]
+    plain = sorted((attack for attack in found if attack.loss == "ce"), key=lambda attack: attack.row.search or 0)
     return next(iter(plain or found), None)
 
 
-def _regions(options: Options) -> list[Region]:
-    kinds: tuple[dict[str, Any], ...] = (
-        {"kind": "erasing"},
-        {"kind": "occlusion"},
-        {"kind": "patch", "steps": PATCH_STEPS, "restarts": PATCH_STARTS},
-    )
-    return [Region(size=share(size), **kind) for kind in kinds for size in options.squares]
-
-
-def _transfer(options: Options, classes: int, surrogate: Model | None) -> Plan:
+def _transfer(options: SuiteOptions, classes: int, surrogate: Model | None) -> Plan:
     if surrogate is None:
         raise FeatmaskError(
             "the suite transfer attacks another model: name it with --surrogate (surrogate=... in Python)"
         )
     attacks = [
         Transfer(preset(name, radius(eps), "linf", options, classes), surrogate)
-        for name in ("pgd", "mifgsm")
+        for name in TRANSFERRED
         for eps in options.eps
     ]
     return Plan("transfer", cast(tuple[Method, ...], tuple(attacks)), norm="linf", warnings=(BLACK_BOX,))
 
 
-def _autoattack(options: Options, random: bool) -> Plan:
+def _autoattack(options: SuiteOptions, random: bool) -> Plan:
     attacks = [AutoAttack(radius(eps), version="rand" if random else "standard") for eps in options.eps]
     return Plan("autoattack", cast(tuple[Method, ...], tuple(attacks)), norm="linf")

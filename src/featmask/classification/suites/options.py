@@ -1,92 +1,86 @@
-"""What suites are called, and what can be set in them."""
+"""What can be set in the suites: keys of a recipe's ``evaluate``, keywords of ``featmask.evaluate``."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any
+from typing import Annotated, Any
 
-from ...errors import FeatmaskError
-from ...records import names
-from ...utils.radii import radius, share
+from pydantic import AfterValidator, Field, ValidationError
 
-#: The suites of a classifier; ``full`` stands for those of FULL.
-SUITES = (*names.SUITES, "full")
-FULL = ("clean", "linf", "l2", "autoattack", "corruptions", "occlusion")
-#: The same for a model without gradients.
-FULL_BLACK_BOX = ("clean", "blackbox", "corruptions", "occlusion")
+from ...attacks.registry import check_preset
+from ...errors import FeatmaskError, listed
+from ...recipe.mistakes import mistakes
+from ...recipe.parts import SOME, Radii, Sides, Sizes, Strict
 
 
-@dataclass(frozen=True)
-class Options:
-    """Settings of the suites; the keys of a recipe's ``evaluate``.
+def _check_corruption(name: str) -> str:
+    from ...data import CORRUPTIONS
+
+    if name not in CORRUPTIONS:
+        raise ValueError(f"expected some of {', '.join(CORRUPTIONS)}; got {name}")
+    return name
+
+
+AttackName = Annotated[str, AfterValidator(check_preset)]
+CorruptionName = Annotated[str, AfterValidator(_check_corruption)]
+Severities = Annotated[tuple[Annotated[int, Field(ge=1, le=5)], ...], SOME]
+
+
+class SuiteKeys(Strict):
+    """Settings of the suites.
 
     Attributes:
-        eps: radii of the ``linf``, ``autoattack`` and ``blackbox`` suites, in pixels.
+        eps: radii of the ``linf``, ``autoattack``, ``blackbox`` and ``transfer`` suites, in pixels.
         l2_eps: radii of the ``l2`` suite: of the whole image's change.
         l1_eps: the same of the ``l1`` suite.
         attacks: of the norm suites, by name: fgsm, mifgsm, pgd, pgd-margin, apgd, apgd-margin, apgd-dlr, apgd-t
             (targeted, on DLR where there are four classes, else on the margin), square, uniform, gaussian.
-        steps: gradient steps a restart.
+        steps: gradient steps per restart.
         restarts: random starts.
         queries: of ``square``.
         refine: halvings of the bracket around the smallest radius that flips a sample; 0: no search.
         squares: sides of hidden squares, as shares of the shorter side.
         corruptions: kinds; empty: all 15.
         severities: of 1 to 5.
-        eot: passes a gradient is averaged over, if the model may be random.
-        passes: passes that an outcome is the share of, if the model may be random.
     """
 
-    eps: Sequence[str] = ("1/255", "2/255", "4/255")
-    l2_eps: Sequence[str] = ("0.25", "0.5", "1")
-    l1_eps: Sequence[str] = ("4", "8", "16")
-    attacks: Sequence[str] = ("fgsm", "pgd", "apgd", "apgd-t")
-    steps: int = 20
-    restarts: int = 1
-    queries: int = 1000
-    refine: int = 5
-    squares: Sequence[str] = ("10%", "20%", "30%")
-    corruptions: Sequence[str] = ()
-    severities: Sequence[int] = (1, 2, 3, 4, 5)
-    eot: int = 10
-    passes: int = 20
-
-    def __post_init__(self) -> None:
-        for key in ("steps", "restarts", "queries", "eot", "passes"):
-            if getattr(self, key) < 1:
-                raise FeatmaskError(f"{key}: expected 1 or more, got {getattr(self, key)}")
-        if self.refine < 0:
-            raise FeatmaskError(f"refine: expected 0 or more halvings, got {self.refine}")
-        for key in ("eps", "l2_eps", "l1_eps", "squares"):
-            if not getattr(self, key):
-                raise FeatmaskError(f"{key}: expected one or more, got none")
-            for value in getattr(self, key):
-                share(value) if key == "squares" else radius(value, key)
-        wrong = [severity for severity in self.severities if severity not in range(1, 6)]
-        if wrong or not self.severities:
-            raise FeatmaskError(f"severities: expected some of 1 to 5, got {list(self.severities)}")
-
-    @classmethod
-    def of(cls, settings: Any) -> Options:
-        """Those of an object with attributes of the same names, a recipe's ``evaluate`` for example."""
-        return cls(**{f.name: getattr(settings, f.name) for f in fields(cls) if hasattr(settings, f.name)})
+    eps: Sizes = ("1/255", "2/255", "4/255")
+    l2_eps: Radii = ("0.25", "0.5", "1")
+    l1_eps: Radii = ("4", "8", "16")
+    attacks: Annotated[tuple[AttackName, ...], SOME] = ("fgsm", "pgd", "apgd", "apgd-t")
+    steps: int = Field(20, ge=1)
+    restarts: int = Field(1, ge=1)
+    queries: int = Field(1000, ge=1)
+    refine: int = Field(5, ge=0)
+    squares: Sides = ("10%", "20%", "30%")
+    corruptions: tuple[CorruptionName, ...] = ()
+    severities: Severities = (1, 2, 3, 4, 5)
 
 
-def expand(suites: str | Sequence[str], black_box: bool = False) -> list[str]:
-    """Names with ``full`` spelled out, each once.
+class SuiteOptions(SuiteKeys):
+    """Settings of the suites in Python: ``SuiteKeys``, and two for models that stay random in eval mode.
+
+    Attributes:
+        eot: passes that a gradient is averaged over.
+        passes: passes that an outcome is the share of.
 
     Raises:
-        FeatmaskError: an unknown suite, or none.
+        FeatmaskError: an unknown setting, or a value out of range.
     """
-    asked = [suites] if isinstance(suites, str) else list(suites)
-    found: list[str] = []
-    for name in asked:
-        if name not in SUITES:
-            raise FeatmaskError(
-                f"unknown suite {name!r}; expected one of: {', '.join(SUITES)}, or a file such as mine.yaml"
-            )
-        found += (FULL_BLACK_BOX if black_box else FULL) if name == "full" else [name]
-    if not found:
-        raise FeatmaskError("expected one suite or more, got none")
-    return list(dict.fromkeys(found))
+
+    eot: int = Field(10, ge=1)
+    passes: int = Field(20, ge=1)
+
+    def __init__(self, **settings: Any) -> None:
+        try:
+            super().__init__(**settings)
+        except ValidationError as error:
+            raise FeatmaskError(f"settings of the suites:{listed(mistakes(error, type(self)))}") from error
+
+    @classmethod
+    def of(cls, keys: SuiteKeys) -> SuiteOptions:
+        """Those of a recipe's ``evaluate``."""
+        return cls(**keys.model_dump(include=set(SuiteKeys.model_fields)))
+
+    def but(self, **settings: Any) -> SuiteOptions:
+        """The same with other values of some settings."""
+        return SuiteOptions(**{**self.model_dump(), **settings})

@@ -14,7 +14,6 @@ from ...records.names import Name
 UPPER_BOUND = "FGSM and PGD alone: an upper bound on robust accuracy, not to be set beside AutoAttack figures"
 NO_AUTOATTACK = "Not AutoAttack's standard set: an upper bound on robust accuracy, not to be set beside its figures"
 BLACK_BOX = "Black-box attacks alone: an upper bound on robust accuracy; gradients would find more"
-_WEAK = {"fgsm", "pgd", "mifgsm", "uniform", "gaussian"}
 
 
 @runtime_checkable
@@ -98,7 +97,7 @@ def warnings_of(attacks: Sequence[Method]) -> tuple[str, ...]:
         return ()
     if not any(attack.gradients for attack in ours):
         return (BLACK_BOX,)
-    return (UPPER_BOUND if all(attack.kind in _WEAK for attack in ours) else NO_AUTOATTACK,)
+    return (NO_AUTOATTACK if any(attack.row.standard for attack in ours) else UPPER_BOUND,)
 
 
 def disclosed(plan: Plan, classes: int, size: tuple[int, int]) -> Plan:

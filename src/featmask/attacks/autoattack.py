@@ -1,6 +1,6 @@
 """AutoAttack (Croce and Hein 2020) through pyautoattack 0.2, with its known faults kept away from the figures.
 
-What the library does, and what is done about it here and in ``auto_library``:
+What the library does, and what is done about it here and in ``autoattack_library``:
 
 * Pixels outside [0, 1] are taken as they are and moved by up to 1 for a radius of 8/255: refused.
 * With fewer than 10 classes its targeted attacks index classes that are not there, and its DLR losses need 3 or 4: what
@@ -35,9 +35,10 @@ import torch
 from ..errors import FeatmaskError, require
 from ..records import names
 from .attack import Attack, Model, budget_text, check_samples
-from .auto_library import Asked, apart, ensemble_examples, square_fits
+from .autoattack_library import Asked, apart, ensemble_examples, square_fits
 from .ball import Norm, check_budget, project
 from .draws import Noise
+from .registry import register
 
 Version = Literal["standard", "rand"]
 
@@ -45,7 +46,7 @@ Version = Literal["standard", "rand"]
 _PASSES = 20
 #: Relative to the largest logit: more between two passes than a GPU's order of summation makes.
 _RANDOM = 1e-4
-_STEPS, _QUERIES = 100, 5000
+STEPS, QUERIES = 100, 5000
 
 
 class _Plan(NamedTuple):
@@ -170,13 +171,13 @@ class AutoAttack:
             if classes >= 3:
                 return _Plan(["apgd-ce", "apgd-dlr"], [], 0, 0, tuple(notes))
             notes.append(f"with {classes} classes APGD on the margin in place of DLR, which needs 3")
-            ours = [Attack("apgd", eps, norm, steps=_STEPS, loss="margin", eot=_PASSES)]
+            ours = [Attack("apgd", eps, norm, steps=STEPS, loss="margin", eot=_PASSES)]
             return _Plan(["apgd-ce"], ours, 0, 0, tuple(notes))
         names, extra, changed = ["apgd-ce", "apgd-t", "fab-t", "square"], [], []
         full = {"apgd-t": 5 if norm == "l1" else 9, "fab-t": 9}
         if classes < 4:
             names.remove("apgd-t")
-            extra.append(Attack("apgd", eps, norm, steps=_STEPS, loss="margin", targets=classes - 1))
+            extra.append(Attack("apgd", eps, norm, steps=STEPS, loss="margin", targets=classes - 1))
             changed.append(
                 f"with {classes} classes APGD on the targeted margin in place of targeted DLR, which needs 4"
             )
@@ -186,10 +187,13 @@ class AutoAttack:
             changed.append(f"every other class as a target ({classes - 1}) in place of {least}")
         if norm != "linf" and size is not None and not square_fits(*size):
             names.remove("square")
-            extra.append(Attack("square", eps, norm, steps=_QUERIES))
+            extra.append(Attack("square", eps, norm, steps=QUERIES))
             changed.append(f"Square of this package: the library's fails on images of {size[0]} x {size[1]} in {norm}")
         targets = {name: min(count, classes - 1) for name, count in full.items()}
         return _Plan(names, extra, targets["apgd-t"], targets["fab-t"], tuple(changed))
+
+
+register("autoattack", AutoAttack, gradients=True, standard=True)(AutoAttack.run)
 
 
 def _refuse_random(name: str, model: Model, x: torch.Tensor) -> None:

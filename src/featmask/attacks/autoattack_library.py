@@ -1,4 +1,4 @@
-"""What stands between pyautoattack and everything else: see ``auto`` for the faults that it keeps away."""
+"""What stands between pyautoattack and everything else: see ``autoattack`` for the faults that it keeps away."""
 
 from __future__ import annotations
 

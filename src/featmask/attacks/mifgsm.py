@@ -1,0 +1,34 @@
+"""MI-FGSM: FGSM step by step, along gradients that add up (Dong et al. 2018, algorithm 1)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from .attack import Attack, Victim
+from .iterated import iterate, stride
+from .momentum import accumulate
+from .passes import Active
+from .registry import STEPWISE, register
+
+
+@dataclass
+class Moving(Active):
+    """Samples with the velocity of each, (M, C, H, W); None before the first step."""
+
+    velocity: torch.Tensor | None = None
+
+
+@register(
+    "mifgsm", Attack, gradients=True, settings=("step_size", "loss", "targets", "momentum", "eot"),
+    fills=STEPWISE, presets={"mifgsm": {}}, search=1,
+)  # fmt: skip
+def mifgsm(attack: Attack, victim: Victim) -> torch.Tensor:
+    """See ``run``."""
+
+    def step(moving: Moving, gradient: torch.Tensor) -> torch.Tensor:
+        moving.velocity = accumulate(moving.velocity, gradient, attack.momentum)
+        return stride(attack, moving, moving.velocity)
+
+    return iterate(attack, victim, step, steps=attack.steps, state=Moving)
