@@ -165,7 +165,7 @@ def test_an_empty_batch_and_an_empty_budget():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"kind": "lta"}, "unknown defence 'lta'; expected one of: mifgsm, fna, sma, odfa, goat"),
+        ({"kind": "lta"}, "unknown defence 'lta'; expected one of: goat, fna, mifgsm, sma, odfa"),
         ({"share": 0.0}, "share of the batch above 0 to 1, got 0.0"),
         ({"share": 1.1}, "got 1.1"),
         ({"eps": Fraction(5)}, "eps: expected pixels"),
