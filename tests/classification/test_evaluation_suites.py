@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+import featmask
+from featmask.classification.measured import Evaluate
 from featmask.classification.suites import SuiteOptions, evaluate, evaluate_suites, measuring, plan_of
 from featmask.classification.suites.named import method
 from featmask.classification.suites.outcomes import worst_columns
@@ -288,6 +290,14 @@ def test_settings_that_make_no_sense_are_refused_before_any_time_is_spent(linear
         SuiteOptions(**options)
     with pytest.raises(FeatmaskError, match=message):
         evaluate(nn.Identity(), linear[1], "linf", **options)
+
+
+def test_a_recipe_s_keys_and_defaults_are_those_of_python():
+    recipe, keys = Evaluate(suites=("linf",), batch_size=3), SuiteOptions().model_dump()
+    assert SuiteOptions.of(recipe) == SuiteOptions()
+    assert SuiteOptions.of(Evaluate(steps=3)) == SuiteOptions(steps=3) == SuiteOptions().but(steps=3)
+    assert set(keys) - set(Evaluate.model_fields) == {"eot", "passes"}
+    assert featmask.Options is featmask.SuiteOptions is SuiteOptions  # the name of old scripts
 
 
 def test_keywords_are_settings_and_win_over_options(linear):
