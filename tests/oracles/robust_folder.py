@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from featmask.classification.suites.metrics import calibration_error
-from featmask.records.runs import Suite, write_suite
+from featmask.records.suite import Suite, write_suite
 
 ATTACKS = {"fgsm": 1.6, "pgd": 1.15, "apgd": 1.05, "apgd-dlr-t": 1.0}
 SIZES = {"linf": ("1/255", "2/255", "4/255", "8/255"), "l2": ("0.25", "0.5", "1"), "l1": ("4", "8", "16")}

@@ -12,8 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..records.doctor import DoctorRecord
 from ..records.metric import Metric, attack_title, other_domain, show
-from ..records.runs import Run, Suite
+from ..records.run import Run
+from ..records.suite import Suite
 from ..report.study.retrieval import is_retrieval, notices, rules, size_text, suite_place
 from ..report.study.rows import rows
 from ..report.study.tables import Study, aggregate
@@ -68,18 +70,18 @@ def _corruptions(suite: Suite) -> Table:
     return table
 
 
-def print_diagnosis(told: Mapping[str, Any]) -> None:
+def print_diagnosis(told: DoctorRecord) -> None:
     """A line a check, the advice where one is not ok, and the verdict."""
     console = _console()
     table = Table("", "check", "figure", box=box.SIMPLE)
-    for check in told["checks"]:
-        table.add_row(SIGNS.get(check["verdict"], "?"), escape(check["title"]), escape(check["figure"]))
+    for check in told.checks:
+        table.add_row(SIGNS.get(check.verdict, "?"), escape(check.title), escape(check.figure))
     console.print(table)
-    for check in told["checks"]:
-        if check["verdict"] in ("suspicious", "failed"):
-            _say(console, f"{check['verdict']}: {check['title']}: {check['why']}")
-    trust = "can be trusted as far as these checks go" if told["trusted"] else "can NOT be trusted"
-    _say(console, f"{told['verdict']}: a figure of this model's robustness {trust}.")
+    for check in told.checks:
+        if check.verdict in ("suspicious", "failed"):
+            _say(console, f"{check.verdict}: {check.title}: {check.why}")
+    trust = "can be trusted as far as these checks go" if told.trusted else "can NOT be trusted"
+    _say(console, f"{told.verdict}: a figure of this model's robustness {trust}.")
 
 
 def _rankings(suites: Sequence[Suite]) -> Table:

@@ -17,7 +17,7 @@ from torch.utils.data import Dataset, Subset
 from ... import __version__
 from ...evaluation import Evaluation
 from ...evaluation.journal import Journal
-from ...records.runs import Suite, read_suite
+from ...records.suite import Suite, read_suite
 from ...utils.progress import progress
 from .batches import Batch, Data, batches, checked_logits, count
 from .figures import clean_figures, kept, rounded_figures, running_worst, suite_figures

@@ -15,7 +15,7 @@ from ...attacks import check_budget, quantised
 from ...attacks.ball import ROUNDING
 from ...evaluation import Evaluation, frozen
 from ...evaluation.frozen import device_of
-from ...records.runs import Suite
+from ...records.suite import Suite
 from ...utils.progress import progress
 from ..attacks import Guides, MetricAttack, MisRanking, choose_guides, guides_rule, perturb
 from .adversarial_images import file_names, save_pictures

@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader
 from ...errors import FeatmaskError
 from ...evaluation import Evaluation, frozen
 from ...evaluation.frozen import check_range, device_of, is_random
-from ...records.runs import Suite
+from ...records.suite import Suite
 from ...retrieval import RetrievalScores, rerank
 from ...retrieval import evaluate as score
 from ...utils.progress import progress

@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from ...drawing.sheet import Cell, Row, enlarged, save_sheet
 from ...errors import FeatmaskError
-from ...records.runs import Columns, Run
+from ...records.run import Run
+from ...records.suite import Columns
 from ...stats import mcnemar
 from ...utils.radii import fraction
 from ..tested import CLEAN, Indices, Tested
