@@ -188,14 +188,14 @@ def test_every_step_of_every_place_has_its_p(recipe_file, digits, tmp_path, watc
     assert len(run.seen) == (1 if method == "cutout" else 2)
     for values in run.seen.values():
         assert values == pytest.approx(p * line(2, steps, 1.5, 0.2))
-    assert run.run["schedule"] == {"kind": "ramp", "epochs": 1.5, "start": 0.2}
+    assert run.run.schedule == {"kind": "ramp", "epochs": 1.5, "start": 0.2}
     plain = put_method(
         read_recipe(recipe_file, [f"methods.m={{layer: {method}, options: {options}, at: [stem, layer1]}}"]),
         "m",
         make_model(recipe, digits, 0),
         digits,
     )
-    assert run.run["dropped_fraction"] == plain["dropped_fraction"] > 0, "measured at the full p"
+    assert run.run.dropped_fraction == plain["dropped_fraction"] > 0, "measured at the full p"
     assert "schedule" not in plain
 
 

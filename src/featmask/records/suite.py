@@ -59,9 +59,8 @@ def suite_path(folder: str | Path, name: str) -> Path:
     return Path(folder) / "eval" / f"{name}.json"
 
 
-def is_written(folder: str | Path, name: str) -> bool:
-    """Whether a run has a suite's figures and their samples."""
-    path = suite_path(folder, name)
+def is_written(path: Path) -> bool:
+    """Whether there are both a suite's figures and, beside them, its samples."""
     return path.is_file() and _samples(path).is_file()
 
 

@@ -19,7 +19,7 @@ from ..models import Normalized, load_into, read_checkpoint, save_checkpoint
 from ..recipe import ChosenMethod, Recipe
 from ..records.checkpoint import Header
 from ..records.run import ENVIRONMENT, RECIPE, RUN, RecordedRecipe, RunInfo, read_epochs
-from ..records.suite import is_written
+from ..records.suite import is_written, suite_path
 from ..training import fit, seed_everything
 from ..training.processes import count, from_main, is_main, together
 from ..training.schedules import steering
@@ -100,7 +100,7 @@ def is_finished(recipe: Recipe, folder: Path) -> bool:
         same = type(recipe.evaluate).model_validate(info.evaluate) == recipe.evaluate
     except ValueError:
         return False
-    return same and all(is_written(folder, suite) for suite in recipe.suite_names())
+    return same and all(is_written(suite_path(folder, suite)) for suite in recipe.suite_names())
 
 
 def train_run(recipe: Recipe, method: str, seed: int, folder: Path, task: AnyTask, device: str = "auto") -> None:
