@@ -78,7 +78,7 @@ def _show_plan(found: Planning, workers: int, as_json: bool) -> None:
         return
     from .terminal import print_plan
 
-    print_plan(found.plain(), workers)
+    print_plan(found, workers)
 
 
 @app.command()

@@ -81,27 +81,14 @@ class MethodSearch(Record):
         return "; ".join(f"{name} {extent}" for name, extent in self.space.items())
 
 
-class BestRecord(Record):
-    """``best.json``: what a finished search found, and what it cost.
-
-    Attributes:
-        budget: trials.
-        metric: the figure on validation data.
-        seconds: of all trials.
-    """
+class BestRecord(MethodSearch):
+    """``best.json``: what a finished search found, by which figure, and what it cost: trials and seconds."""
 
     budget: int
     metric: str
     seconds: Number
-    space: dict[str, Extent]
     best: Settings
     value: Number
-    trials: list[Trial]
-
-    @property
-    def search(self) -> MethodSearch:
-        """Without its cost."""
-        return MethodSearch(space=self.space, best=self.best, value=self.value, trials=self.trials)
 
 
 class TuningRecord(Record):

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ..errors import FeatmaskError
 from ..family import FAMILY, member
 from ..recipe import Recipe
-from ..records.run import read_epochs, read_info
+from ..records.run import RUN, read_epochs
 from .cost import Cost, probe
 from .run import CHECKPOINT, is_finished, run_folder, study_folder
 
@@ -120,7 +120,7 @@ class _Costs:
 
     def __init__(self, recipe: Recipe, out: Path, device: str) -> None:
         self.recipe, self.device = recipe, device
-        self.before = [read_info(path.parent) for path in sorted((out / recipe.name).glob("*/*/seed-*/run.json"))]
+        self.before = [RUN.read(path.parent) for path in sorted((out / recipe.name).glob("*/*/seed-*/run.json"))]
         self.found: dict[str, Cost] = {}
         self.sources: list[str] = []
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -15,7 +16,7 @@ from ...errors import FeatmaskError, require
 from ...insert import point_shape
 from ...jobs import Job, Where, listed, run_jobs
 from ...recipe import Recipe
-from ...records.tuning import BEST, TUNING, MethodSearch, TuningRecord
+from ...records.tuning import BEST, TUNING, TuningRecord
 from ...utils.files import write_text
 from ..cached_task import opened
 from ..run import example_for, make_model, study_folder
@@ -66,7 +67,7 @@ def tune(
     tuned = recipe
     for name, best in found.items():
         tuned = with_options(tuned, name, settings_of(best.best))
-    nothing = MethodSearch(space={}, best=None, value=None, trials=[])
+    nothing: dict[str, Any] = {"space": {}, "best": None, "value": None, "trials": []}
     record = TuningRecord(
         trials=trials,
         metric=next((best.metric for best in found.values()), None),
@@ -74,7 +75,7 @@ def tune(
         seed=recipe.tune.seed,
         recipe=recipe.key(),
         seconds=sum(best.seconds for best in found.values()),
-        methods={name: found[name].search if name in found else nothing for name in methods},
+        methods={name: found[name].plain() if name in found else nothing for name in methods},
     )
     TUNING.write(folder, record)
     write_text(folder / TUNED, yaml.safe_dump(tuned.plain(), sort_keys=False))
