@@ -168,8 +168,8 @@ def read(path: Path, samples: int) -> Subject:
     """A checkpoint of a run, with the test images of its recipe."""
     from featmask.study.run import load_model
 
-    model, meta = load_model(path)
-    data = meta["recipe"]["data"]
+    model, header = load_model(path)
+    data = header.recipe["data"]
     splits = load_images(data["name"], root=data.get("root"), size=data.get("size"))
     x, y = gather(splits.test, samples)
     return Subject(f"{path.parent}", model.eval().requires_grad_(False), x, y)

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.image import imsave
 
 from featmask.records.names import CORRUPTIONS
-from featmask.records.runs import Suite, write_suite
+from featmask.records.suite import Suite, write_suite
 
 KINDS = [kind for kinds in CORRUPTIONS.values() for kind in kinds]
 N = 60

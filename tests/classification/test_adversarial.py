@@ -19,7 +19,7 @@ from featmask.classification.task import Classification
 from featmask.errors import FeatmaskError
 from featmask.layers import LocalFeatureMasking
 from featmask.recipe import override
-from featmask.records.runs import read_lines
+from featmask.records.run import read_epochs
 from featmask.study.fields import parse_recipe
 from featmask.study.run import make_model, put_method
 from featmask.training import loop as training
@@ -357,7 +357,7 @@ def test_a_killed_run_ends_bit_for_bit_like_an_uninterrupted_one(few, tmp_path, 
         fit(few, tmp_path / "killed", *changes, method=method)
     resumed = fit(few, tmp_path / "killed", *changes, method=method).state_dict()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
-    logs = [read_lines(tmp_path / name / "train.jsonl") for name in ("whole", "killed")]
+    logs = [read_epochs(tmp_path / name) for name in ("whole", "killed")]
     assert [{**line, "seconds": 0} for line in logs[0]] == [{**line, "seconds": 0} for line in logs[1]]
 
 

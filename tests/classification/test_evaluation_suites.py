@@ -19,7 +19,7 @@ from featmask.classification.suites.named import method
 from featmask.classification.suites.outcomes import worst_columns
 from featmask.errors import FeatmaskError
 from featmask.evaluation.portions import Portions
-from featmask.records.runs import read_suite
+from featmask.records.suite import read_suite
 
 QUICK = SuiteOptions(eps=("2/255", "8/255"), steps=5, refine=3, queries=20)
 

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from cli_help import HEIGHT, TINY, WIDTH, draw_market, featmask, files, who
-from featmask.records.runs import read_samples
+from featmask.records.suite import read_samples
 from featmask.study.run import load_model
 from oracles.retrieval_naive import score
 

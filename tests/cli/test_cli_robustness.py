@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from featmask.records.runs import read_suite
+from featmask.records.suite import read_suite
 from featmask.study.run import load_model
 
 SMALL = ("--limit", 20, "--set", "evaluate.steps=3", "--set", "evaluate.refine=1", "--set", "evaluate.queries=5",

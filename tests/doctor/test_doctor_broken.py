@@ -189,7 +189,7 @@ def test_a_random_model_is_followed_by_averages_alone(sound):
     noisy = broken.break_it("noisy", copy.deepcopy(net))
     diagnosis = examine(noisy, data, **{**CLAIM, "steps": 4})
     torch.manual_seed(99)  # what a random model draws is the examination's seed's, too
-    assert examine(noisy, data, **{**CLAIM, "steps": 4}).plain() == diagnosis.plain()
+    assert examine(noisy, data, **{**CLAIM, "steps": 4}) == diagnosis
     assert diagnosis.settings["passes"] > 1
     assert diagnosis.check("radius").verdict == "ok"
     assert "random" in diagnosis.check("square").figure

@@ -10,6 +10,8 @@ from safetensors.torch import save_file
 
 from featmask.errors import FeatmaskError
 from featmask.models import build_model, load_into, read_checkpoint, save_checkpoint
+from featmask.records.checkpoint import Header
+from featmask.records.run import RunInfo
 
 
 def test_small_resnet_has_the_published_size():
@@ -69,11 +71,12 @@ def test_pip_weights_classify_as_the_original_order_says():
 
 def test_a_checkpoint_survives_the_round_trip(tmp_path):
     model = build_model("resnet8", num_classes=3)
-    save_checkpoint(tmp_path / "m.safetensors", model, {"a": [1, "<b>"]})
-    tensors, meta = read_checkpoint(tmp_path / "m.safetensors")
+    header = Header(recipe={"a": [1, "<b>"]}, run=RunInfo(method="lfm", seed=1), num_ids=3, mean=[0.5], std=[1.0])
+    save_checkpoint(tmp_path / "m.safetensors", model, header)
+    tensors, found = read_checkpoint(tmp_path / "m.safetensors")
     other = build_model("resnet8", num_classes=3)
     load_into(other, tensors)
-    assert meta == {"a": [1, "<b>"]}
+    assert found == header
     assert all(torch.equal(v, model.state_dict()[k]) for k, v in other.state_dict().items())
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from featmask.records.runs import Run, Suite
+from featmask.records.run import RecordedRecipe, Run, RunInfo
+from featmask.records.suite import Suite
 
 #: method -> figures over seeds, or (seed, figure) pairs where seeds differ
 Planted = Mapping[str, Sequence[float] | Mapping[int, float]]
@@ -23,7 +24,7 @@ def planted(figures: Mapping[str, Planted], suite: str = "clean", warned: Sequen
         }
         for seed in sorted({seed for values in by_name.values() for seed in values}):
             metrics = {name: values[seed] for name, values in by_name.items() if seed in values}
-            info = {"method": method, "seed": seed, "dropped_fraction": 0.1 * (method != "none")}
+            info = RunInfo(method=method, seed=seed, dropped_fraction=0.1 * (method != "none"))
             found = Suite(suite, "test", 656, metrics, settings, tuple(warned))
-            runs.append(Run(Path(method) / f"seed-{seed}", method, seed, info, {}, {}, [], {suite: found}, {}))
+            runs.append(Run(Path(method) / f"seed-{seed}", info, RecordedRecipe(), {}, [], {suite: found}, {}))
     return runs

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from featmask.records.runs import Suite, write_suite
+from featmask.records.suite import Suite, write_suite
 from featmask.stats.calibration import calibration_error
 
 ATTACKS = {"fgsm": 1.6, "pgd": 1.15, "apgd": 1.05, "apgd-dlr-t": 1.0}

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from featmask.errors import FeatmaskError
-from featmask.records.runs import read_suite
+from featmask.records.suite import read_suite
 from featmask.reid.attacks import MetricAttack, MisRanking
 from featmask.reid.evaluation import attack_retrieval, attacked, describe, evaluate_retrieval
 from oracles import search

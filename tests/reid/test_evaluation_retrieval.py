@@ -12,7 +12,7 @@ from torch import nn
 
 from featmask.data import Photos
 from featmask.errors import FeatmaskError
-from featmask.records.runs import read_suite
+from featmask.records.suite import read_suite
 from featmask.reid.evaluation import describe, evaluate_retrieval
 from oracles import retrieval_naive
 from oracles.search import GALLERY, LENGTH, QUERY, VALID, Linear, make_side, naive_columns, naive_distances, pixels_of

@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from featmask.models import read_checkpoint
 from featmask.recipe import override
-from featmask.records.runs import read_lines
+from featmask.records.run import read_epochs
 from featmask.reid import training as identities
 from featmask.reid.models import Descriptor, Outputs
 from featmask.study.fields import open_task, parse_recipe
@@ -84,7 +84,7 @@ def moved(task, folder, *changes: str) -> dict[str, torch.Tensor]:
     """Displacement of every parameter in one step."""
     before = dict(make_model(recipe_of(*ONE_STEP, *changes), task, 0).named_parameters())
     trained, _ = fit(task, folder, *ONE_STEP, *changes)
-    assert len(read_lines(folder / "train.jsonl")) == 1
+    assert len(read_epochs(folder)) == 1
     return {name: (p - before[name]).detach() for name, p in trained.named_parameters()}
 
 
@@ -107,7 +107,7 @@ def test_a_killed_run_ends_bit_for_bit_like_an_uninterrupted_one(
     assert same(state(whole), state(resumed))
     assert same(state(taught), state(again))
     assert ("arcface" in " ".join(changes)) == bool(state(taught))
-    logs = [read_lines(tmp_path / name / "train.jsonl") for name in ("whole", "killed")]
+    logs = [read_epochs(tmp_path / name) for name in ("whole", "killed")]
     assert [{**line, "seconds": 0} for line in logs[0]] == [{**line, "seconds": 0} for line in logs[1]]
     assert [line["epoch"] for line in logs[0]] == [1, 2, 3]
 
@@ -169,7 +169,7 @@ def test_a_warm_up_of_the_loss_shortens_the_step_and_not_the_log(task, tmp_path)
     warm = moved(task, tmp_path / "warm", "train.warmup_of=loss", "train.warmup_steps=4", "train.warmup_start=0.1")
     for name, change in plain.items():
         assert torch.allclose(warm[name], 0.28 * change, rtol=1e-3, atol=1e-7), name  # 0.1 + 0.9 / 5
-    lines = [read_lines(tmp_path / name / "train.jsonl")[0] for name in ("plain", "warm")]
+    lines = [read_epochs(tmp_path / name)[0] for name in ("plain", "warm")]
     assert lines[0]["train_loss"] == lines[1]["train_loss"]
     assert lines[0]["lr"] == lines[1]["lr"] == 0.02
 
@@ -204,9 +204,9 @@ def test_what_a_method_sets_is_its_own(task, tmp_path):
     runs = {}
     for name in ("none", "erasing", "goat"):
         train_run(recipe, name, 0, tmp_path / name, task, "cpu")
-        runs[name], meta = read_checkpoint(tmp_path / name / "model.safetensors")
-        assert meta["recipe"] == plain  # the study's
-        assert meta["run"]["set"] == recipe.methods[name].set
+        runs[name], header = read_checkpoint(tmp_path / name / "model.safetensors")
+        assert header.recipe == plain  # the study's
+        assert header.run.set == recipe.methods[name].set
     assert not same(runs["none"], runs["erasing"])
     assert not same(runs["none"], runs["goat"])
 

@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from featmask.errors import FeatmaskError
 from featmask.recipe import override
-from featmask.records.runs import read_lines, read_run
+from featmask.records.run import read_epochs, read_run
 from featmask.study.fields import open_task, parse_recipe
 from featmask.study.run import is_finished, load_model, measure_run, train_run
 from oracles.search import naive_columns
@@ -86,8 +86,8 @@ def test_a_checkpoint_gives_the_figures_of_its_run(run, task):
     record = read_run(run)
     assert is_finished(recipe_of(), run)
     assert list(record.suites) == ["attack_gallery", "attack_query", "clean", "cross_b", "reranked"]
-    model, meta = load_model(run / "model.safetensors")
-    assert meta["num_ids"] == task.splits.num_ids == 4
+    model, header = load_model(run / "model.safetensors")
+    assert header.num_ids == task.splits.num_ids == 4
     found = naive_figures(model.eval(), (task.splits.query, task.splits.gallery))
     for name, value in found.items():
         assert record.suites["clean"].metrics[name] == pytest.approx(value, abs=1e-9)
@@ -161,7 +161,7 @@ def test_measuring_reads_no_training_image(run, tmp_path):
 
 
 def test_validation_is_logged_and_is_that_of_the_kept_weights(run, task):
-    lines = read_lines(run / "train.jsonl")
+    lines = read_epochs(run)
     assert [set(line) for line in lines] == [
         {"epoch", "lr", "train_loss", "train_accuracy", "val_mAP", "val_rank1", "seconds"}
     ] * 2
@@ -184,7 +184,7 @@ def test_without_held_out_persons_there_is_no_validation_figure(tmp_path):
     task = open_task(changed)
     assert task.splits.num_ids == WORLD["train_ids"]
     train_run(changed, "none", 0, tmp_path, task, "cpu")
-    (line,) = read_lines(tmp_path / "train.jsonl")
+    (line,) = read_epochs(tmp_path)
     assert not any(name.startswith("val_") for name in line)
     with pytest.raises(FeatmaskError, match=r"needs data\.validation above 0"):
         recipe_of("data.validation=0", "train.select=best")
@@ -199,9 +199,9 @@ def test_the_best_epoch_is_chosen_by_map_of_held_out_persons(task, tmp_path, mon
         told = iter(copy.deepcopy(figures))
         monkeypatch.setattr(identities, "_validate", lambda *_, told=told: next(told))
         train_run(recipe_of(*changed, *more), "none", 0, tmp_path / name, task, "cpu")
-    best, meta = load_model(tmp_path / "best" / "model.safetensors")
+    best, header = load_model(tmp_path / "best" / "model.safetensors")
     two, _ = load_model(tmp_path / "two" / "model.safetensors")
-    assert (meta["run"]["best_epoch"], meta["run"]["val_mAP"]) == (2, 0.9)
+    assert (header.run.best_epoch, header.run.validation["val_mAP"]) == (2, 0.9)
     assert all(torch.equal(a, b) for a, b in zip(best.state_dict().values(), two.state_dict().values(), strict=True))
 
 

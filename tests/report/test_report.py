@@ -20,7 +20,8 @@ from scipy.stats import binomtest
 
 from featmask.errors import FeatmaskError
 from featmask.records import pictures as gallery
-from featmask.records.runs import Suite, read_runs, write_suite
+from featmask.records.run import RecordedRecipe, read_runs
+from featmask.records.suite import Suite, write_suite
 from featmask.report import write_report
 from featmask.report.study.tables import aggregate
 from featmask.report.study.verdicts import verdict_lines
@@ -298,7 +299,7 @@ def test_unusual_suites(tmp_path, metrics):
 
 def test_what_is_uneven_is_said(tmp_path):
     runs = make_study(tmp_path, ("none", "lfm"), 2)
-    runs = [replace(runs[0], recipe={"name": "changed"}), *runs[1:-1]]
+    runs = [replace(runs[0], recipe=RecordedRecipe(name="changed")), *runs[1:-1]]
     text = text_of(write_report(tmp_path, runs, command="c")["report.html"].read_text())
     assert "different recipes" in text
     assert "different numbers of runs: none 2, lfm 1" in text

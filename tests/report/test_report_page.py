@@ -21,7 +21,7 @@ from test_report import CHROMIUM, Links, chromium, in_a_frame, text_of
 from featmask.drawing.svg import look
 from featmask.errors import FeatmaskError
 from featmask.records.figures import Figure
-from featmask.records.runs import read_runs
+from featmask.records.run import read_runs
 from featmask.report import rebuild
 from featmask.report.across.archive import unpacked
 from featmask.report.across.effects import ASPECTS, figure_of
@@ -417,11 +417,11 @@ def test_the_verb_and_its_mistakes(three, tmp_path, call, fails):
 @pytest.mark.parametrize(
     ("name", "text", "says"),
     [
-        ("comparison.json", "[]", "schema 1"),
-        ("comparison.json", '{"schema": 1, "failed": []}', "mapping of failed"),
+        ("comparison.json", "[]", r"comparison\.json: expected an object"),
+        ("comparison.json", '{"schema": 1, "failed": []}', r"comparison\.json: failed: expected"),
         ("tuning.json", '{"schema": 2}', "schema 1"),
-        ("tuning.json", '{"schema": 1, "trials": 3, "methods": []}', "search for options"),
-        ("pictures/masks.json", "no", "picture's description"),
+        ("tuning.json", '{"schema": 1, "trials": 3, "methods": []}', r"tuning\.json: methods: expected"),
+        ("pictures/masks.json", "no", r"masks\.json: .*JSON.*drawn again"),
     ],
 )
 def test_records_that_cannot_be_read_leave_the_page_as_it_was(tmp_path, name, text, says):

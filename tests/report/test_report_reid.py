@@ -12,7 +12,8 @@ import pytest
 from featmask.drawing.ranked_lists import RankedList, Shown, save_rankings
 from featmask.errors import FeatmaskError
 from featmask.records.figures import Figure
-from featmask.records.runs import Suite, read_runs, write_suite
+from featmask.records.run import read_runs
+from featmask.records.suite import Suite, write_suite
 from featmask.report import write_report
 from featmask.report.study.tables import aggregate, sampling
 from featmask.report.study.verdicts import primary_metrics, verdict_lines

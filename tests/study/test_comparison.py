@@ -13,6 +13,9 @@ import featmask
 from featmask.errors import FeatmaskError
 from featmask.jobs import Where
 from featmask.models import save_checkpoint
+from featmask.records.checkpoint import Header
+from featmask.records.run import RunInfo
+from featmask.records.suite import Suite, write_suite
 from featmask.study import plan
 from featmask.study.fields import parse_recipe
 from featmask.study.run import CHECKPOINT, study_folder
@@ -52,8 +55,9 @@ def pretend(monkeypatch):
         if p < 0.04:
             raise FeatmaskError("the loss is not finite")
         figure = 0.9 - abs(p - 0.3) + 0.05 * (chosen.at == "layer1")
-        run = {"best_by": "val_accuracy", "val_accuracy": figure}
-        save_checkpoint(folder / CHECKPOINT, torch.nn.Linear(1, 1), {"run": run})
+        run = RunInfo(method=method, seed=seed, best_by="val_accuracy", val_accuracy=figure)
+        header = Header(recipe=own.plain(), run=run, classes=["a", "b"], mean=[0.5], std=[0.5])
+        save_checkpoint(folder / CHECKPOINT, torch.nn.Linear(1, 1), header)
 
     monkeypatch.setattr(searching, "train_run", train_run)
     return trained, limit
@@ -66,21 +70,21 @@ def tuned(out, trials=6, **changes):
 def test_every_method_gets_the_same_budget_and_the_best_trial_is_taken(pretend, tmp_path):
     trained, _ = pretend
     found, record = tuned(tmp_path, tune={"at": ["stem", "layer1"], "epochs": 1})
-    assert {name: len(entry["trials"]) for name, entry in record["methods"].items()} == {
+    assert {name: len(entry.trials) for name, entry in record.methods.items()} == {
         "none": 0, "dropout": 6, "lfm": 6
     }  # fmt: skip
     assert {(t["epochs"], t["seed"]) for t in trained} == {(1, 1000)}
     for name in ("dropout", "lfm"):
-        entry = record["methods"][name]
-        complete = [trial for trial in entry["trials"] if trial["state"] == "complete"]
-        best = max(complete, key=lambda trial: trial["value"])
-        assert entry["best"] == {"at": best["at"], "options": best["options"]}
-        assert entry["value"] == best["value"]
+        entry = record.methods[name]
+        complete = [trial for trial in entry.trials if trial.state == "complete"]
+        best = max(complete, key=lambda trial: trial.value)
+        assert (entry.best.at, entry.best.options) == (best.at, best.options)
+        assert entry.value == best.value
         chosen = found.method(name)
-        assert (chosen.options["p"], chosen.at) == (best["options"]["p"], best["at"])
+        assert (chosen.options["p"], chosen.at) == (best.options["p"], best.at)
     # the recipe's own options come first: a search never ends below them on validation data
-    first = record["methods"]["lfm"]["trials"][0]
-    assert (first["at"], first["options"]["p"], first["options"]["area"]) == ("stem", 0.15, [0.02, 0.4])
+    first = record.methods["lfm"].trials[0]
+    assert (first.at, first.options["p"], first.options["area"]) == ("stem", 0.15, [0.02, 0.4])
     assert found.method("none") == recipe().method("none")
     assert (study_folder(tmp_path, recipe()) / "tune" / "recipe.tuned.yaml").is_file()
 
@@ -96,7 +100,7 @@ def test_a_search_that_was_interrupted_ends_where_an_undisturbed_one_does(preten
             tuned(tmp_path / f"killed{place}")
         _, resumed = tuned(tmp_path / f"killed{place}")
         assert trained == whole
-        assert resumed["methods"] == undisturbed["methods"]
+        assert resumed.methods == undisturbed.methods
 
 
 def test_a_finished_search_is_not_repeated_and_a_larger_one_goes_on(pretend, tmp_path):
@@ -107,15 +111,15 @@ def test_a_finished_search_is_not_repeated_and_a_larger_one_goes_on(pretend, tmp
     assert len(trained) == 6
     _, record = tuned(tmp_path, trials=5)
     assert len(trained) == 10
-    assert len(record["methods"]["lfm"]["trials"]) == 5
+    assert len(record.methods["lfm"].trials) == 5
 
 
 def test_a_trial_that_fails_costs_a_trial(pretend, tmp_path):
     _, record = tuned(tmp_path, trials=8, methods={"none": {}, "dropout": {"space": {"p": [0.001, 0.08]}}, "lfm": {}})
-    states = [trial["state"] for trial in record["methods"]["dropout"]["trials"]]
+    states = [trial.state for trial in record.methods["dropout"].trials]
     assert len(states) == 8
     assert {"fail", "complete"} == set(states)
-    assert record["methods"]["dropout"]["trials"][states.index("fail")]["error"] == "the loss is not finite"
+    assert record.methods["dropout"].trials[states.index("fail")].error == "the loss is not finite"
 
 
 def test_tuning_refuses_to_look_at_the_comparisons_own_seeds(tmp_path):
@@ -220,8 +224,10 @@ def test_finished_runs_tell_how_long_the_rest_takes(tmp_path):
     own = recipe(seeds=2)
     folder = study_folder(tmp_path, own) / "none" / "seed-0"
     folder.mkdir(parents=True)
-    told = {"method": "none", "seconds_per_epoch": 7.0, "seconds_measuring": 5.0}
+    told = {"method": "none", "seed": 0, "seconds_per_epoch": 7.0, "seconds_measuring": 5.0}
     (folder / "run.json").write_text(json.dumps({**told, "evaluate": own.plain()["evaluate"]}))
+    assert plan(own, methods=["none"], out=tmp_path).runs[0][1] == "new", "its suite is not there"
+    write_suite(folder, Suite("clean", "test", 1, {"accuracy": 1.0}), {"index": [0], "correct": [1]})
     found = plan(own, methods=["none"], out=tmp_path)
     assert [state for _, state in found.runs] == ["finished", "new"]
     assert found.seconds == {"none, seed 1": 2 * 7.0 + 5.0}

@@ -19,7 +19,8 @@ from featmask.family import build_layer
 from featmask.models import Normalized, build_model
 from featmask.recipe import override
 from featmask.records import pictures as gallery
-from featmask.records.runs import Run, Suite, read_run
+from featmask.records.run import RecordedRecipe, Run, RunInfo, read_run
+from featmask.records.suite import Suite
 from featmask.reid.models import build_embedder
 from featmask.study.fields import open_task, parse_recipe
 from featmask.study.pictures import attention, draw_all, missing, save_masks
@@ -70,7 +71,7 @@ def runs(recipe, task, tmp_path_factory):
 def made_up(method: str, seed: int, columns: dict[str, dict[str, np.ndarray]]) -> Run:
     """A run of outcomes alone."""
     suites = {name: Suite(name, "test", len(own["index"]), {}) for name, own in columns.items()}
-    return Run(Path(), method, seed, {}, {}, {}, [], suites, columns)
+    return Run(Path(), RunInfo(method=method, seed=seed), RecordedRecipe(), {}, [], suites, columns)
 
 
 # Which samples
@@ -513,7 +514,7 @@ def test_a_picture_that_fails_takes_no_other_along(recipe, task, runs, tmp_path,
     assert "no captum.attr from report" in message
     assert names(tmp_path) == ALL[1:]
     # what was drawn of older runs goes, too
-    bare = [replace(run, info={**run.info, "epochs": 9}, samples={}) for run in runs[:4]]
+    bare = [replace(run, info=run.info.model_copy(update={"epochs": 9}), samples={}) for run in runs[:4]]
     assert len(draw_all(recipe, task, bare, tmp_path, "cpu")) == 4
     assert names(tmp_path) == ["masks"]
     with pytest.raises(FeatmaskError, match="got none"):

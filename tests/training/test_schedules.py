@@ -16,7 +16,7 @@ from featmask.family import RandomErasing
 from featmask.insert import attached
 from featmask.models import read_checkpoint
 from featmask.recipe import ChosenMethod, Method, Schedule
-from featmask.records.runs import read_lines
+from featmask.records.run import read_epochs
 from featmask.study import run as experiment
 from featmask.study.fields import parse_recipe, read_recipe
 from featmask.study.run import make_model, put_method, train_run
@@ -132,8 +132,8 @@ def watched(monkeypatch):
         with monkeypatch.context() as patch:
             patch.setattr(experiment, "fit", watching)
             train_run(recipe, method, 0, folder, task, "cpu")
-        tensors, meta = read_checkpoint(folder / "model.safetensors")
-        return SimpleNamespace(seen=seen, layers=layers, tensors=tensors, run=meta["run"])
+        tensors, header = read_checkpoint(folder / "model.safetensors")
+        return SimpleNamespace(seen=seen, layers=layers, tensors=tensors, run=header.run)
 
     return watched
 
@@ -162,14 +162,14 @@ def test_every_step_of_every_place_has_its_p(recipe_file, digits, tmp_path, watc
     assert len(run.seen) == (1 if method == "cutout" else 2)
     for values in run.seen.values():
         assert values == pytest.approx(p * line(2, steps, 1.5, 0.2))
-    assert run.run["schedule"] == {"kind": "ramp", "epochs": 1.5, "start": 0.2}
+    assert run.run.schedule == {"kind": "ramp", "epochs": 1.5, "start": 0.2}
     plain = put_method(
         read_recipe(recipe_file, [f"methods.m={{layer: {method}, options: {options}, at: [stem, layer1]}}"]),
         "m",
         make_model(recipe, digits, 0),
         digits,
     )
-    assert run.run["dropped_fraction"] == plain["dropped_fraction"] > 0, "measured at the full p"
+    assert run.run.dropped_fraction == plain["dropped_fraction"] > 0, "measured at the full p"
     assert "schedule" not in plain
 
 
@@ -189,13 +189,13 @@ def test_a_killed_run_with_a_schedule_ends_like_an_uninterrupted_one(
     assert resumed.seen["layer1"] == whole.seen["layer1"][2 * steps :]
     assert whole.tensors.keys() == resumed.tensors.keys()
     assert all(torch.equal(resumed.tensors[name], value) for name, value in whole.tensors.items())
-    losses = [[one["train_loss"] for one in read_lines(tmp_path / n / "train.jsonl")] for n in ("whole", "killed")]
+    losses = [[one["train_loss"] for one in read_epochs(tmp_path / n)] for n in ("whole", "killed")]
     assert losses[0] == losses[1]
     plain = read_recipe(
         recipe_file, ["methods.lfm={at: [stem, layer1], options: {p: 0.6}}", "train.epochs=1", "train.batch_size=256"]
     )
     train_run(plain, "lfm", 0, tmp_path / "plain", digits, "cpu")
-    assert read_lines(tmp_path / "plain" / "train.jsonl")[0]["train_loss"] != losses[0][0]
+    assert read_epochs(tmp_path / "plain")[0]["train_loss"] != losses[0][0]
 
 
 # --- several places ---------------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ import torch
 from featmask.classification.task import Classification
 from featmask.errors import FeatmaskError
 from featmask.models import read_checkpoint
-from featmask.records.runs import read_lines
+from featmask.records.run import read_epochs
 from featmask.study.fields import parse_recipe, read_recipe
 from featmask.study.run import make_model, put_method, train_run
 from featmask.training import fit
@@ -48,7 +48,7 @@ def test_a_killed_run_ends_bit_for_bit_like_an_uninterrupted_one(
         train(recipe_file, digits, tmp_path / "killed", *extra)
     resumed = train(recipe_file, digits, tmp_path / "killed", *extra)
     assert same(whole, resumed)
-    logs = [read_lines(tmp_path / name / "train.jsonl") for name in ("whole", "killed")]
+    logs = [read_epochs(tmp_path / name) for name in ("whole", "killed")]
     for line in logs[0] + logs[1]:
         del line["seconds"]
     assert logs[0] == logs[1]
@@ -73,7 +73,7 @@ def test_methods_of_a_seed_start_from_the_same_weights_and_part_in_training(reci
 
 def test_it_learns(recipe_file, digits, tmp_path):
     train(recipe_file, digits, tmp_path)
-    lines = read_lines(tmp_path / "train.jsonl")
+    lines = read_epochs(tmp_path)
     assert lines[-1]["val_accuracy"] > 0.9
     assert lines[-1]["train_loss"] < lines[0]["train_loss"] / 4
 
@@ -83,7 +83,7 @@ def test_it_learns(recipe_file, digits, tmp_path):
 )
 def test_options_train(recipe_file, digits, tmp_path, change):
     train(recipe_file, digits, tmp_path, change)
-    assert read_lines(tmp_path / "train.jsonl")[-1]["val_accuracy"] > 0.8
+    assert read_epochs(tmp_path)[-1]["val_accuracy"] > 0.8
 
 
 def test_gradient_clipping_bounds_the_step(recipe_file, digits, tmp_path):
@@ -164,7 +164,7 @@ def test_what_is_reported_as_dropped_is_what_the_method_drops(recipe_file, digit
 def test_the_record_is_of_the_epoch_that_is_kept(recipe_file, digits, tmp_path, select):
     recipe = read_recipe(recipe_file, [f"train.select={select}", "train.epochs=4"])
     train_run(recipe, "none", 0, tmp_path, digits, "cpu")
-    _, meta = read_checkpoint(tmp_path / "model.safetensors")
-    accuracies = [line["val_accuracy"] for line in read_lines(tmp_path / "train.jsonl")]
-    assert meta["run"]["val_accuracy"] == (max(accuracies) if select == "best" else accuracies[-1])
-    assert meta["run"]["best_epoch"] == (accuracies.index(max(accuracies)) + 1 if select == "best" else None)
+    _, header = read_checkpoint(tmp_path / "model.safetensors")
+    accuracies = [line["val_accuracy"] for line in read_epochs(tmp_path)]
+    assert header.run.validation["val_accuracy"] == (max(accuracies) if select == "best" else accuracies[-1])
+    assert header.run.best_epoch == (accuracies.index(max(accuracies)) + 1 if select == "best" else None)

@@ -18,6 +18,7 @@ from ..errors import FeatmaskError
 from ..evaluation import Evaluation
 from ..evaluation.frozen import full_float32
 from ..models import Normalized, build_model, pretrained_statistics
+from ..records.checkpoint import Header
 from ..training import TrainingTask
 from ..training.sampling import Shuffle
 from ..utils.eval_mode import evaluating
@@ -115,16 +116,14 @@ class Classification:
         """Clean, attacked, corrupted accuracy on the test part; ``asked``: see :func:`.measuring.measure_suites`."""
         yield from measure_suites(self.splits, recipe, model, device, limit=limit, folder=folder, **asked)
 
-    def check(self, about: Mapping[str, Any], source: str) -> None:
+    def check(self, header: Header, source: str) -> None:
         """Refuse a checkpoint of other classes.
 
         Raises:
             FeatmaskError: it is.
         """
-        if list(self.splits.classes) != about["classes"]:
-            raise FeatmaskError(
-                f"{source} was trained for {about['classes']}, the data have {list(self.splits.classes)}"
-            )
+        if list(self.splits.classes) != header.classes:
+            raise FeatmaskError(f"{source} was trained for {header.classes}, the data have {list(self.splits.classes)}")
 
 
 def asked(suites: Sequence[str] | None, **options: Any) -> tuple[list[str], dict[str, Any]]:
@@ -137,10 +136,10 @@ def open_task(recipe: ClassificationRecipe, measured: bool) -> Classification:
     return Classification(recipe)
 
 
-def rebuild(recipe: ClassificationRecipe, about: Mapping[str, Any]) -> Normalized:
+def rebuild(recipe: ClassificationRecipe, header: Header) -> Normalized:
     """The classifier of a checkpoint."""
-    model = build_model(recipe.model.name, num_classes=len(about["classes"]), in_chans=len(about["mean"]))
-    return Normalized(model, about["mean"], about["std"])
+    model = build_model(recipe.model.name, num_classes=len(header.classes), in_chans=len(header.mean))
+    return Normalized(model, header.mean, header.std)
 
 
 class _CrossEntropy(nn.Module):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from ..data import Images
-from ..records.runs import Run
+from ..records.run import Run
 
 Indices = npt.NDArray[np.int64]
 Score = Callable[[torch.Tensor], torch.Tensor]

@@ -79,8 +79,8 @@ def evaluate(
     found = subject(checkpoint, [*(set_ or []), *changes], data, recipe, mean, std, single_logit)
     found.check(save)
     task = open_task(found.recipe, measured=False)
-    if found.meta is not None:
-        task.check(found.meta, str(found.path))
+    if found.header is not None:
+        task.check(found.header, str(found.path))
     measured = list(task.measure(found.recipe, found.model, device, limit, save, **asked))
     if save is not None:
         found.save(save, task.about().get("classes", ()))
@@ -127,35 +127,33 @@ def doctor(
     from ..classification.recipe import ClassificationRecipe
     from ..classification.task import open_task
     from ..doctor import examine
+    from ..records.doctor import DOCTOR
     from ..study.fields import recipe_of
     from ..utils.devices import pick_device
-    from ..utils.versions import environment
 
     check_folder(save, "--save")
     found = subject(checkpoint, list(set_ or []), data, recipe, mean, std, single_logit)
     found.check(save)
     settings = recipe_of(ClassificationRecipe, found.recipe, "featmask doctor")
     task = open_task(settings, measured=False)
-    if found.meta is not None:
-        task.check(found.meta, str(found.path))
+    if found.header is not None:
+        task.check(found.header, str(found.path))
     diagnosis = examine(
-        found.model.eval() if found.meta is not None else found.model,
+        found.model.eval() if found.header is not None else found.model,
         task.splits.test.head(samples),
         eps=eps or RADII.get(norm, RADII["linf"]),
         norm=cast(Any, norm),  # checked there
         samples=samples,
         surrogate=None if surrogate is None else loaded(surrogate, [], None)[0],
         device=pick_device(device),
-        adversarially_trained=None if found.meta is None else settings.train.adversarial is not None,
+        adversarially_trained=None if found.header is None else settings.train.adversarial is not None,
     )
-    told: dict[str, Any] = diagnosis.plain() | {"environment": environment(settings.task), "command": command()}
+    told = diagnosis.record(command())
     if save is not None:
-        from ..utils.files import write_json
-
-        write_json(save / "doctor.json", told)
+        DOCTOR.write(save, told)
         found.save(save, task.splits.classes)
     if as_json:
-        print(json.dumps(told, indent=2))
+        print(json.dumps(DOCTOR.plain(told), indent=2))
     else:
         from .terminal import print_diagnosis
 

@@ -13,7 +13,7 @@ from .application import AsJson, Data, Device, Out, RecipeFile, Set, app, check_
 from .subjects import command, read
 
 if TYPE_CHECKING:
-    from ..records.runs import Run
+    from ..records.run import Run
     from ..study import Planning
 
 
@@ -78,7 +78,7 @@ def _show_plan(found: Planning, workers: int, as_json: bool) -> None:
         return
     from .terminal import print_plan
 
-    print_plan(found.plain(), workers)
+    print_plan(found, workers)
 
 
 @app.command()
@@ -93,7 +93,7 @@ def train(
     as_json: AsJson = False,
 ) -> None:
     """Train and measure one model; leaves a checkpoint. Processes that torchrun has started share the training."""
-    from ..records.runs import read_run
+    from ..records.run import read_run
     from ..study.fields import open_task
     from ..study.run import is_finished, measure_run, run_folder, train_run
     from ..training.processes import from_main, main_first, together
@@ -124,4 +124,4 @@ def train(
 
 def _summary(run: Run) -> dict[str, Any]:
     metrics = {f"{suite.name}.{name}": value for suite in run.suites.values() for name, value in suite.metrics.items()}
-    return {"folder": str(run.folder), "method": run.method, "seed": run.seed, **run.info, "metrics": metrics}
+    return {"folder": str(run.folder), "method": run.method, "seed": run.seed, **run.info.plain(), "metrics": metrics}

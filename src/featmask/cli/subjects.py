@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..evaluation import Evaluation
     from ..models import Normalized
     from ..recipe import Recipe
+    from ..records.checkpoint import Header
 
 Checkpoint = Annotated[Path, typer.Argument(help="A model.safetensors of a run.", metavar="CHECKPOINT")]
 AnyModel = Annotated[
@@ -53,62 +54,51 @@ class Subject:
         path: its file.
         model: takes pixels in [0, 1].
         recipe: of its data and of what is measured, as the command line changes it.
-        meta: a checkpoint's header; None for a model that featmask did not train.
+        header: a checkpoint's; None for a model that featmask did not train.
     """
 
     path: Path
     model: nn.Module
     recipe: Recipe
-    meta: dict[str, Any] | None
+    header: Header | None
 
     def save(self, folder: Path, classes: Sequence[str]) -> None:
         """Write ``subject.json``: whose figures the records beside it are, and the commands that made them."""
-        from ..utils.files import write_json
+        from ..records.subject import SUBJECT, SubjectRecord
         from ..utils.versions import environment
 
-        digest = hashlib.sha256(self.path.read_bytes()).hexdigest()
-        path = folder / "subject.json"
-        before: list[str] = _json(path).get("command", "").splitlines() if path.is_file() else []
-        run = {} if self.meta is None else self.meta["run"]
-        method, seed = run.get("method"), run.get("seed")
-        title = self.path.name if method is None else f"{self.recipe.name}, {method}, seed {seed}"
-        write_json(
-            path,
-            {
-                "schema": 1,
-                "title": title,
-                "checkpoint": self.path.name,
-                "sha256": digest,
-                "method": method,
-                "seed": seed,
-                "recipe": self.recipe.plain(),
-                "data": self.recipe.data.name,
-                "classes": list(classes),
-                "dropped_fraction": run.get("dropped_fraction"),
-                "environment": environment(self.recipe.task),
-                "command": "\n".join(dict.fromkeys([*before, command()])),
-            },
+        before = SUBJECT.find(folder)
+        commands = [] if before is None else before.command.splitlines()
+        run = None if self.header is None else self.header.run
+        record = SubjectRecord(
+            title=self.path.name if run is None else f"{self.recipe.name}, {run.method}, seed {run.seed}",
+            checkpoint=self.path.name,
+            sha256=self._digest(),
+            method=run and run.method,
+            seed=None if run is None else run.seed,
+            recipe=self.recipe.plain(),
+            data=self.recipe.data.name,
+            classes=list(classes),
+            dropped_fraction=run and run.dropped_fraction,
+            environment=environment(self.recipe.task),
+            command="\n".join(dict.fromkeys([*commands, command()])),
         )
+        SUBJECT.write(folder, record)
 
     def check(self, folder: Path | None) -> None:
         """Refuse a folder with another model's records, before any time is spent.
 
         Raises:
-            FeatmaskError: it holds such.
+            FeatmaskError: it holds such, or does not say whose.
         """
-        path = None if folder is None else folder / "subject.json"
-        if path is None or not path.is_file():
-            return
-        known = _json(path).get("sha256")
-        if known != hashlib.sha256(self.path.read_bytes()).hexdigest():
+        from ..records.subject import SUBJECT
+
+        known = None if folder is None else SUBJECT.find(folder)
+        if known is not None and known.sha256 != self._digest():
             raise FeatmaskError(f"{folder} holds the records of another model; choose another folder")
 
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise FeatmaskError(f"cannot read {path}: {error}") from error
+    def _digest(self) -> str:
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
 
 def read(path: Path, set_: list[str] | None, data: Path | None) -> Recipe:
@@ -145,8 +135,7 @@ def subject(
             raise FeatmaskError(
                 "--mean and --std are for models that featmask did not train; a checkpoint holds its own"
             )
-        model, settings, meta = loaded(path, changes, data)
-        return Subject(path, model, settings, meta)
+        return Subject(path, *loaded(path, changes, data))
     from ..models.foreign import read_model
 
     settings = read(recipe, changes, data)
@@ -165,7 +154,7 @@ def task_of(path: Path, recipe: Path | None) -> str:
     elif path.suffix in FOREIGN:
         return "classification"
     else:
-        raw = read_checkpoint(path, header_only=True)[1]["recipe"]
+        raw = read_checkpoint(path, header_only=True)[1].recipe
     task = raw.get("task", "classification")
     return task if task in FIELDS else "classification"
 
@@ -180,14 +169,14 @@ def numbers(text: str | None, option: str) -> list[float] | None:
         raise FeatmaskError(f"{option}: expected numbers such as 0.5,0.5,0.5; got {text!r}") from error
 
 
-def loaded(checkpoint: Path, changes: list[str], data: Path | None) -> tuple[Normalized, Recipe, dict[str, Any]]:
+def loaded(checkpoint: Path, changes: list[str], data: Path | None) -> tuple[Normalized, Recipe, Header]:
     """A checkpoint's model, its recipe as the command line changes it, and its header."""
     from ..recipe import override
     from ..study.fields import parse_recipe
     from ..study.run import load_model
 
-    model, meta = load_model(checkpoint)
-    trained = meta["recipe"]
+    model, header = load_model(checkpoint)
+    trained = header.recipe
     changed = override(trained, with_data(changes, data, trained["data"]["name"]))
     fixed = [key for key in (*trained, *changed) if key not in OPEN and changed.get(key) != trained.get(key)]
     if fixed:
@@ -195,7 +184,7 @@ def loaded(checkpoint: Path, changes: list[str], data: Path | None) -> tuple[Nor
             f"{checkpoint} is trained: of its recipe {' and '.join(OPEN)} can be changed, got a change of {fixed[0]}"
         )
     settings = parse_recipe(changed, f"the recipe of {checkpoint}, as you change it,")
-    return model, settings.under(meta["run"]["method"]), meta
+    return model, settings.under(header.run.method), header
 
 
 def finish(found: Sequence[Evaluation], as_json: bool) -> None:

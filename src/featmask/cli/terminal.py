@@ -5,22 +5,27 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from ..records.doctor import DoctorRecord
 from ..records.figures import Figure, show
 from ..records.names import corruption_name
-from ..records.runs import Run, Suite
+from ..records.run import Run
+from ..records.suite import Suite
 from ..records.titles import attack_title
 from ..report.study.retrieval import is_retrieval, notices, rules, size_text, suite_place
 from ..report.study.rows import rows
 from ..report.study.tables import Study, aggregate
 from ..report.study.verdicts import metric_lines, verdict_lines
 from ..stats import ENOUGH_SEEDS
+
+if TYPE_CHECKING:
+    from ..study import Planning
 
 #: A row of a ranking's table: suite, attack, size.
 _Row = tuple[str, str, str]
@@ -70,18 +75,18 @@ def _corruptions(suite: Suite) -> Table:
     return table
 
 
-def print_diagnosis(told: Mapping[str, Any]) -> None:
+def print_diagnosis(told: DoctorRecord) -> None:
     """A line a check, the advice where one is not ok, and the verdict."""
     console = _console()
     table = Table("", "check", "figure", box=box.SIMPLE)
-    for check in told["checks"]:
-        table.add_row(SIGNS.get(check["verdict"], "?"), escape(check["title"]), escape(check["figure"]))
+    for check in told.checks:
+        table.add_row(SIGNS.get(check.verdict, "?"), escape(check.title), escape(check.figure))
     console.print(table)
-    for check in told["checks"]:
-        if check["verdict"] in ("suspicious", "failed"):
-            _say(console, f"{check['verdict']}: {check['title']}: {check['why']}")
-    trust = "can be trusted as far as these checks go" if told["trusted"] else "can NOT be trusted"
-    _say(console, f"{told['verdict']}: a figure of this model's robustness {trust}.")
+    for check in told.checks:
+        if check.verdict in ("suspicious", "failed"):
+            _say(console, f"{check.verdict}: {check.title}: {check.why}")
+    trust = "can be trusted as far as these checks go" if told.trusted else "can NOT be trusted"
+    _say(console, f"{told.verdict}: a figure of this model's robustness {trust}.")
 
 
 def _rankings(suites: Sequence[Suite]) -> Table:
@@ -128,26 +133,25 @@ def print_comparison(runs: Sequence[Run], report: Mapping[str, Path]) -> None:
         console.print(str(path), soft_wrap=True, highlight=False, markup=False)
 
 
-def print_plan(plan: Mapping[str, Any], workers: int) -> None:
+def print_plan(plan: Planning, workers: int) -> None:
     """A row a method: what of its seeds is finished, goes on or is new, and how long the rest should take."""
     console = _console()
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("method", no_wrap=True)
     for head in ("trials", "finished", "to go on", "new", "expected"):
         table.add_column(head, justify="right", no_wrap=True)
-    for method in dict.fromkeys(run["method"] for run in plan["runs"]):
-        own = [run for run in plan["runs"] if run["method"] == method]
-        states = [sum(run["state"] == state for run in own) for state in ("finished", "to go on", "new")]
-        names = [f"tune {method}", *(f"{method}, seed {run['seed']}" for run in own)]
-        seconds = sum(plan["seconds"].get(name, 0.0) for name in names)
-        table.add_row(escape(method), str(plan["trials"].get(method, 0)), *map(str, states), duration(seconds))
+    for method in dict.fromkeys(run.method for run, _ in plan.runs):
+        own = {str(run): state for run, state in plan.runs if run.method == method}
+        states = [sum(found == state for found in own.values()) for state in ("finished", "to go on", "new")]
+        seconds = sum(plan.seconds.get(name, 0.0) for name in (f"tune {method}", *own))
+        table.add_row(escape(method), str(plan.trials.get(method, 0)), *map(str, states), duration(seconds))
     console.print(table)
-    _say(console, f"All that is left: about {duration(plan['total_seconds'])} on one worker.")
+    _say(console, f"All that is left: about {duration(plan.total)} on one worker.")
     if workers > 1:
         _say(console, f"{workers} workers share this machine's threads: less than that, but more than a {workers}th.")
-    for source in plan["sources"]:
+    for source in plan.sources:
         _say(console, f"Expected {source}.")
-    console.print(plan["folder"], soft_wrap=True, highlight=False, markup=False)
+    console.print(str(plan.folder), soft_wrap=True, highlight=False, markup=False)
 
 
 def duration(seconds: float) -> str:

@@ -15,9 +15,9 @@ from ..family import RandomErasing
 from ..insert import attached
 from ..layers import LocalFeatureMasking
 from ..models.outputs import logits_of
+from ..records.doctor import Check
 from ..utils.eval_mode import evaluating
 from . import questions
-from .diagnosis import Check
 from .subject import untouched
 
 #: What the classes of layers are called whose output depends on the mode.

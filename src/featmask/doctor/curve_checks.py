@@ -10,9 +10,9 @@ from fractions import Fraction
 from itertools import pairwise
 
 from ..attacks import budget_text
+from ..records.doctor import Check
 from . import questions
 from .chance import ALPHA, SURVIVES, UNFINISHED, beyond, outweighs, percent
-from .diagnosis import Check
 from .subject import Subject
 from .white_box import STARTS, WhiteBox
 

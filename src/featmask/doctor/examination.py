@@ -7,10 +7,10 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
+from ..records.doctor import Check
 from ..utils.progress import Bar
 from . import curve_checks, gradient_checks, questions, rival_checks, setup_checks
 from .as_received import AsReceived, mask_check, mode_check
-from .diagnosis import Check
 from .questions import Question
 from .subject import FEW, Subject, gradients
 from .white_box import WhiteBox

@@ -11,9 +11,10 @@ from torch import nn
 
 from ..attacks.ball import unit
 from ..attacks.objectives import objective
+from ..records.doctor import Check
 from . import questions
 from .chance import FLAT, KINKED, beyond, percent
-from .diagnosis import Check, Verdict
+from .diagnosis import Verdict
 from .subject import Subject, gradients
 
 #: Samples whose gradients are compared with differences, and random directions beside the gradient's own.

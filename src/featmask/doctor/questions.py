@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .diagnosis import Check, Group, Verdict
+from ..records.doctor import Check
+from .diagnosis import Group, Verdict
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from fractions import Fraction
 import torch
 
 from ..attacks import Model, Transfer
+from ..records.doctor import Check
 from . import questions
 from .chance import LOSSES, MISSED, UNDEFENDED, beyond, percent
-from .diagnosis import Check
 from .white_box import WhiteBox
 
 #: Draws of each kind of noise.

@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from ..models import looks_like_probabilities
+from ..records.doctor import Check
 from . import questions
 from .as_received import AsReceived
 from .chance import ALPHA, FLAT, at_least, at_most, beyond, percent
-from .diagnosis import Check
 from .subject import Subject
 
 #: Pixels that are all darker were probably divided by 255 twice.

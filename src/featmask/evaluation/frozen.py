@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from ..errors import FeatmaskError
-from ..records.runs import Suite, write_suite
+from ..records.suite import Suite, write_suite
 from ..utils.eval_mode import evaluating
 
 

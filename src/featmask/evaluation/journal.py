@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import FeatmaskError
-from ..records.runs import read_lines
+from ..records.file import Number, lines_of, read_lines
+from ..records.suite import Columns
 
-Columns = dict[str, npt.NDArray[Any]]
+#: A key, or a column of a batch.
+_Line = dict[str, str | list[Number | str]]
 
 
 class Journal:
@@ -25,9 +27,14 @@ class Journal:
 
     def __init__(self, path: Path | None, key: str) -> None:
         self.path, self.key = path, key
-        lines = [] if path is None else read_lines(path)
+        remedy = f"delete {path} to have this suite measured anew"
+        lines = [] if path is None else read_lines(path, _Line, remedy)
         same = bool(lines) and lines[0].get("key") == key
         self.done: list[Columns] = [_arrays(line) for line in lines[1:]] if same else []
+        for number, batch in enumerate(self.done, 2):
+            lengths = {column.size for column in batch.values()}
+            if batch.keys() != self.done[0].keys() or not {"index", "label"} <= batch.keys() or len(lengths) != 1:
+                raise FeatmaskError(f"{path}, line {number}: expected the same columns, of equal length; {remedy}")
         if path is not None:
             # whole lines alone: what follows must not be glued to half a line
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,7 +50,7 @@ class Journal:
         self.done.append(batch)
         if self.path is not None:
             with open(self.path, "a", encoding="utf-8") as handle:
-                handle.write(_line({name: values.tolist() for name, values in batch.items()}))
+                handle.write(lines_of([{name: values.tolist() for name, values in batch.items()}]))
                 handle.flush()
                 os.fsync(handle.fileno())
 
@@ -71,17 +78,12 @@ class Journal:
         if self.path is not None:
             self.path.unlink(missing_ok=True)
 
-    def _write(self, lines: list[dict[str, Any]]) -> None:
+    def _write(self, lines: Sequence[Mapping[str, Any]]) -> None:
         assert self.path is not None
         beside = self.path.with_name(f".{self.path.name}.tmp")
-        beside.write_text("".join(map(_line, lines)), encoding="utf-8")
+        beside.write_text(lines_of(lines), encoding="utf-8")
         os.replace(beside, self.path)
 
 
-def _line(value: dict[str, Any]) -> str:
-    # infinity is a result here (a sample that nothing flips), and Python reads back what it writes
-    return json.dumps(value) + "\n"
-
-
-def _arrays(line: dict[str, Any]) -> Columns:
+def _arrays(line: _Line) -> Columns:
     return {name: np.asarray(values) for name, values in line.items()}

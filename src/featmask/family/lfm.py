@@ -1,9 +1,9 @@
 """Local Feature Masking: a rectangle in each of some channels of some samples is overwritten; nothing is rescaled.
 
 Meant for shallow layers, by default behind the first convolution, where it hides little (1.5 % of the values). In our
-first study it gained nothing on clean images and little under attack (docs/study). Filled with noise at p 0.5 it gained
-much under attack, on fresh seeds of one setting; so did the same noise at single positions, so that dose and fill seem
-to matter rather than the rectangle. It adds nothing to adversarial training, and cannot help where a network underfits.
+first study it gained nothing on clean images and little under attack (docs/study); an ablation there hints, on
+three seeds, that dose and fill (p 1, noise) matter. It adds nothing to adversarial training, and cannot help where a
+network underfits.
 """
 
 import torch

@@ -3,44 +3,43 @@
 from __future__ import annotations
 
 import errno
-import json
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from ..errors import FeatmaskError, require
+from ..records.checkpoint import Header, read_header
 from ..utils.files import replacing
 
 FORMAT = "featmask-1"
 
 
-def save_checkpoint(path: str | Path, model: nn.Module, meta: dict[str, Any]) -> None:
-    """Write a model's state as safetensors, ``meta`` (plain JSON values) in the file's header.
+def save_checkpoint(path: str | Path, model: nn.Module, header: Header) -> None:
+    """Write a model's state as safetensors, and in the file's header what it is the state of.
 
     The file is written whole or not at all.
     """
     safetensors = require("safetensors", "train")
     save = require("safetensors.torch", "train").save_file
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    header = {"format": FORMAT, "meta": json.dumps(meta)}
+    texts = {"format": FORMAT, "meta": header.text()}
     try:
         with replacing(path) as beside:
-            save(tensors, beside, metadata=header)
+            save(tensors, beside, metadata=texts)
     except safetensors.SafetensorError as error:
         raise OSError(errno.EIO, "cannot write (is the disk full?)", str(path)) from error
 
 
-def read_checkpoint(path: str | Path, *, header_only: bool = False) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """Read tensors and ``meta`` of a checkpoint of ours; no code is run.
+def read_checkpoint(path: str | Path, *, header_only: bool = False) -> tuple[dict[str, torch.Tensor], Header]:
+    """Read tensors and header of a checkpoint of ours; no code is run.
 
     Args:
         path: the file.
-        header_only: read ``meta`` alone, and no tensors.
+        header_only: read no tensors.
 
     Raises:
-        FeatmaskError: no such file, not safetensors, or not written by featmask.
+        FeatmaskError: no such file, not safetensors, not written by featmask, or a header that is damaged.
     """
     path = Path(path)
     if not path.is_file():
@@ -48,14 +47,14 @@ def read_checkpoint(path: str | Path, *, header_only: bool = False) -> tuple[dic
     safetensors = require("safetensors", "train")
     try:
         with safetensors.safe_open(path, framework="pt") as handle:
-            header = handle.metadata() or {}
+            texts = handle.metadata() or {}
             names = [] if header_only else handle.keys()
             tensors = {name: handle.get_tensor(name) for name in names}
     except (safetensors.SafetensorError, OSError) as error:
         raise FeatmaskError(f"{path} is not a readable safetensors file: {error}") from error
-    if header.get("format") != FORMAT:
-        raise FeatmaskError(f"{path} was not written by featmask: its header says {header.get('format')!r}")
-    return tensors, json.loads(header["meta"])
+    if texts.get("format") != FORMAT:
+        raise FeatmaskError(f"{path} was not written by featmask: its header says {texts.get('format')!r}")
+    return tensors, read_header(texts.get("meta", ""), path)
 
 
 def load_into(model: nn.Module, tensors: dict[str, torch.Tensor], path: str | Path = "the checkpoint") -> None:

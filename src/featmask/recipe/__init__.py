@@ -1,7 +1,6 @@
 """What recipes of every field share. Unknown keys fail; every key can be set from the command line."""
 
 from .base import Recipe, RecipeData
-from .mistakes import mistakes
 from .parts import ChosenMethod, Method, Schedule, Strict, Train
 from .reading import override, read_keys
 
@@ -13,7 +12,6 @@ __all__ = [
     "Schedule",
     "Strict",
     "Train",
-    "mistakes",
     "override",
     "read_keys",
 ]

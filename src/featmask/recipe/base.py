@@ -10,9 +10,9 @@ from pydantic import Field, ValidationError, model_validator
 from typing_extensions import Self
 
 from ..errors import FeatmaskError
+from ..utils.mistakes import mistakes
 from ..utils.source import code_version
 from .keys import set_key
-from .mistakes import mistakes
 from .parts import ChosenMethod, Method, Strict, Train, Tune, filled
 
 

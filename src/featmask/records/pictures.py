@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import Field
+
 from ..errors import FeatmaskError
 from ..utils.files import replacing, write_json
+from .file import Record, read_json
 
 #: What is shown, in the order in which a report shows it.
 KINDS = ("attention", "saved", "rankings", "masks")
 FOLDER = "pictures"
+
+
+class PictureRecord(Record):
+    """What a picture shows: its kind, its caption, and for programs the runs, see :func:`shown`."""
+
+    kind: str
+    caption: str
+    of: dict[str, Any] = Field({})
 
 
 @dataclass(frozen=True)
@@ -43,7 +53,7 @@ def save(
     path.with_suffix(".json").unlink(missing_ok=True)
     with replacing(path) as beside:
         caption = draw(Path(beside))
-    write_json(path.with_suffix(".json"), {"kind": kind, "caption": caption, "of": dict(of or {})})
+    write_json(path.with_suffix(".json"), PictureRecord(kind=kind, caption=caption, of=dict(of or {})).plain())
     return Picture(kind, caption, path)
 
 
@@ -52,8 +62,7 @@ def shown(folder: str | Path, name: str) -> dict[str, Any] | None:
     path = Path(folder) / FOLDER / f"{name}.json"
     if not (path.is_file() and path.with_suffix(".png").is_file()):
         return None
-    of = _described(path).get("of")
-    return dict(of) if isinstance(of, dict) else {}
+    return _described(path).of
 
 
 def discard(folder: str | Path, name: str) -> None:
@@ -68,17 +77,11 @@ def read(folder: str | Path) -> list[Picture]:
     found = []
     for path in sorted((Path(folder) / FOLDER).glob("*.json")):
         raw = _described(path)
-        picture = Picture(str(raw["kind"]), str(raw["caption"]), path.with_suffix(".png"))
+        picture = Picture(raw.kind, raw.caption, path.with_suffix(".png"))
         if picture.kind in KINDS and picture.path.is_file():
             found.append(picture)
     return sorted(found, key=lambda picture: KINDS.index(picture.kind))
 
 
-def _described(path: Path) -> dict[str, Any]:
-    try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise FeatmaskError(f"cannot read the picture's description {path}: {error}") from error
-    if not isinstance(raw, dict) or not {"kind", "caption"} <= set(raw):
-        raise FeatmaskError(f"{path}: expected a picture's kind and caption; remove it to have it drawn again")
-    return raw
+def _described(path: Path) -> PictureRecord:
+    return read_json(path, PictureRecord, "delete it to have the picture drawn again")

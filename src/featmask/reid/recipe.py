@@ -205,7 +205,8 @@ class ReidRecipe(Recipe):
 
     def suite_names(self) -> list[str]:
         """The recipe's suites, ``cross`` by its data sets."""
-        return list(self.evaluate.suites)
+        expanded = {"cross": [f"cross_{name}" for name in self.evaluate.cross]}
+        return [name for suite in self.evaluate.suites for name in expanded.get(suite, [suite])]
 
     def check(self) -> None:
         """Refuse to choose an epoch without anything to choose it on."""

@@ -13,6 +13,7 @@ import torch
 from ..errors import FeatmaskError
 from ..evaluation import Evaluation
 from ..models import Normalized, pretrained_statistics
+from ..records.checkpoint import Header
 from ..records.names import attacked_side, cross_suite
 from ..records.titles import attack_words
 from ..training import TrainingTask
@@ -105,7 +106,7 @@ class Reid:
         steps = len(settings.attacks) * len(settings.eps) * settings.steps
         return 0.0, float(sides * (settings.attack_queries or 0) * steps)
 
-    def check(self, about: Mapping[str, Any], source: str) -> None:
+    def check(self, header: Header, source: str) -> None:
         """An embedder can be scored on any persons."""
 
     def measure(
@@ -174,9 +175,9 @@ def open_task(recipe: ReidRecipe, measured: bool) -> Reid:
     return task
 
 
-def rebuild(recipe: ReidRecipe, about: Mapping[str, Any]) -> Normalized:
+def rebuild(recipe: ReidRecipe, header: Header) -> Normalized:
     """The embedder of a checkpoint."""
-    return Normalized(_embedder(recipe, about["num_ids"], pretrained=False), about["mean"], about["std"])
+    return Normalized(_embedder(recipe, header.num_ids, pretrained=False), header.mean, header.std)
 
 
 def _embedder(recipe: ReidRecipe, num_ids: int, pretrained: bool) -> Embedder:

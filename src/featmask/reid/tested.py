@@ -9,7 +9,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from ..records.runs import Run
+from ..records.run import Run
 from .data import PeopleSplits
 from .models import Descriptor
 

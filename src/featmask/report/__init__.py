@@ -20,6 +20,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     require("matplotlib", "report")
     require("jinja2", "report")
+    require("pydantic", "report")
     if name == "rebuild":
         from .across.rebuilding import rebuild
 

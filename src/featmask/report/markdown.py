@@ -48,7 +48,7 @@ def markdown(study: Study, command: str, title: str) -> str:
     lines += ["", "## What was run", "", *fenced(command), ""]
     lines += [f"- {safe(suite.name)}: {safe(suite_text(suite))}" for suite in suites(study)]
     lines += [f"- {safe(key)}: {safe(value)}" for key, value in environment(study).items()]
-    lines += ["", *fenced(outline(study.runs[0].recipe)), ""]
+    lines += ["", *fenced(outline(study.runs[0].recipe.every)), ""]
     return "\n".join(lines)
 
 

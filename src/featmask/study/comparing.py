@@ -6,17 +6,17 @@ import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import yaml
 
 from ..errors import FeatmaskError
 from ..jobs import Job, Where, listed, run_jobs
 from ..recipe import Recipe
-from ..records.comparison import RECORD, SCHEMA, TUNING
-from ..records.runs import Run, read_run
+from ..records.comparison import COMPARISON, ComparisonRecord
+from ..records.run import Run, read_run
+from ..records.tuning import TUNING, TuningRecord
 from ..report import write_report
-from ..utils.files import write_json, write_text
+from ..utils.files import write_text
 from . import pictures
 from .cached_task import opened
 from .fields import read_recipe
@@ -81,7 +81,7 @@ def compare(
     numbers = _numbers(recipe, seeds)
     runs = planned_runs(recipe, methods, numbers, out)
     names = list(dict.fromkeys(run.method for run in runs))
-    record: dict[str, Any] | None = None
+    record: TuningRecord | None = None
     if tune_trials:
         recipe, record = tune(recipe, names, tune_trials, out, where, device)
         runs = planned_runs(recipe, names, numbers, out)
@@ -91,13 +91,10 @@ def compare(
     if not finished:
         raise FeatmaskError(listed("no run could be finished", failed))
     if record is not None:
-        write_json(folder / TUNING, record)
+        TUNING.write(folder, record)
         write_text(folder / TUNED, yaml.safe_dump(recipe.plain(), sort_keys=False))  # what these runs are runs of
     command = command or "featmask.compare(...)"
-    write_json(
-        folder / RECORD,
-        {"schema": SCHEMA, "command": command, "methods": names, "seeds": numbers, "failed": failed},
-    )
+    COMPARISON.write(folder, ComparisonRecord(command=command, methods=names, seeds=numbers, failed=failed))
     if pictures.missing(recipe, folder, names, finished):
         for message in pictures.draw_all(recipe, opened(recipe, measured=False), finished, folder, device):
             _say(message)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,9 +13,11 @@ from ..classification import task as classification
 from ..classification.recipe import ClassificationRecipe
 from ..errors import FeatmaskError
 from ..models import Normalized
-from ..recipe import Recipe, mistakes, override, read_keys
+from ..recipe import Recipe, override, read_keys
+from ..records.checkpoint import Header
 from ..reid import task as reid
 from ..reid.recipe import ReidRecipe
+from ..utils.mistakes import mistakes
 from .task import AnyTask
 
 
@@ -37,7 +39,7 @@ class Field:
     title: str
     recipe: type[Recipe]
     open: Callable[[Any, bool], AnyTask]
-    rebuild: Callable[[Any, Mapping[str, Any]], Normalized]
+    rebuild: Callable[[Any, Header], Normalized]
     options: tuple[str, ...]
     asked: Callable[..., tuple[list[str], dict[str, Any]]]
     foreign: bool
@@ -81,13 +83,13 @@ def open_task(recipe: Recipe, *, measured: bool = True) -> AnyTask:
     return FIELDS[recipe.task].open(recipe, measured)
 
 
-def rebuild(recipe: Recipe, about: Mapping[str, Any]) -> Normalized:
-    """The model that a checkpoint holds weights of, untrained; ``about`` is what :meth:`Task.about` gave.
+def rebuild(recipe: Recipe, header: Header) -> Normalized:
+    """The model that a checkpoint holds weights of, untrained.
 
     Raises:
         FeatmaskError: the model cannot be built.
     """
-    return FIELDS[recipe.task].rebuild(recipe, about)
+    return FIELDS[recipe.task].rebuild(recipe, header)
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from ..errors import FeatmaskError
 from ..family import FAMILY, member
 from ..recipe import Recipe
-from ..records.runs import read_info, read_lines
+from ..records.run import RUN, read_epochs
 from .cost import Cost, probe
 from .run import CHECKPOINT, is_finished, run_folder, study_folder
 
@@ -112,7 +112,7 @@ def _state(recipe: Recipe, run: Planned) -> str:
 
 
 def _epochs(folder: Path) -> int:
-    return len(read_lines(folder / "train.jsonl"))
+    return len(read_epochs(folder))
 
 
 class _Costs:
@@ -120,7 +120,7 @@ class _Costs:
 
     def __init__(self, recipe: Recipe, out: Path, device: str) -> None:
         self.recipe, self.device = recipe, device
-        self.before = [read_info(path.parent) for path in sorted((out / recipe.name).glob("*/*/seed-*/run.json"))]
+        self.before = [RUN.read(path.parent) for path in sorted((out / recipe.name).glob("*/*/seed-*/run.json"))]
         self.found: dict[str, Cost] = {}
         self.sources: list[str] = []
 
@@ -132,16 +132,14 @@ class _Costs:
 
     def _earlier(self, method: str) -> Cost | None:
         own = [
-            info
-            for info in self.before
-            if info.get("method") == method
-            and info.get("evaluate") == self.recipe.plain()["evaluate"]
-            and isinstance(info.get("seconds_measuring"), float)
+            info for info in self.before if info.method == method and info.evaluate == self.recipe.plain()["evaluate"]
         ]
-        if not own:
+        epochs = [info.seconds_per_epoch for info in own if info.seconds_per_epoch is not None]
+        measuring = [info.seconds_measuring for info in own if info.seconds_measuring is not None]
+        if not epochs or not measuring:
             return None
         self._say("from finished runs of this recipe")
-        return Cost(median(i["seconds_per_epoch"] for i in own), median(i["seconds_measuring"] for i in own))
+        return Cost(median(epochs), median(measuring))
 
     def _probed(self, method: str) -> Cost:
         self._say(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 import time
@@ -18,18 +17,19 @@ from ..family import build_layer, dropped_fraction
 from ..insert import Point, attached
 from ..models import Normalized, load_into, read_checkpoint, save_checkpoint
 from ..recipe import Recipe
-from ..records.runs import read_lines
+from ..records.checkpoint import Header
+from ..records.run import ENVIRONMENT, RECIPE, RUN, RecordedRecipe, RunInfo, read_epochs
+from ..records.suite import is_written, suite_path
 from ..training import fit, seed_everything
 from ..training.processes import count, from_main, is_main, together
 from ..training.schedules import steering
-from ..utils.files import write_json, write_text
+from ..utils.files import write_text
 from ..utils.versions import environment
 from .fields import parse_recipe, rebuild
 from .places import example_for, places_of, put
 from .task import AnyTask
 
 CHECKPOINT = "model.safetensors"
-FINISHED = "run.json"
 #: An epoch number that no training reaches: the seed of the weights' initial values.
 INITIAL = 2**31
 #: Samples of the measured dropped share; fewer where maps are so large that it would take long.
@@ -44,7 +44,7 @@ def make_model(recipe: Recipe, task: AnyTask, seed: int) -> Normalized:
 
 
 def put_method(recipe: Recipe, name: str, model: Normalized, task: AnyTask) -> dict[str, Any]:
-    """Attach a method's layer; tell what was done: layer, point, options, the share that is really dropped.
+    """Attach a method's layer; give what ``run.json`` says of it: layer, point, options, the share really dropped.
 
     The share is that at the full probability, also where a schedule leads up to it; of several places, their mean.
     """
@@ -81,14 +81,14 @@ def study_folder(out: Path, recipe: Recipe) -> Path:
 
 def is_finished(recipe: Recipe, folder: Path) -> bool:
     """Whether the run is trained and measured as the recipe says."""
-    path = folder / FINISHED
-    if not path.is_file():
+    info = RUN.find(folder)
+    if info is None:
         return False
-    recorded: dict[str, Any] = json.loads(path.read_text())
     try:  # through the schema: a key that is newer than the run has its default
-        return type(recipe.evaluate).model_validate(recorded.get("evaluate")) == recipe.evaluate
+        same = type(recipe.evaluate).model_validate(info.evaluate) == recipe.evaluate
     except ValueError:
         return False
+    return same and all(is_written(suite_path(folder, suite)) for suite in recipe.suite_names())
 
 
 def train_run(recipe: Recipe, method: str, seed: int, folder: Path, task: AnyTask, device: str = "auto") -> None:
@@ -105,14 +105,14 @@ def _train_run(recipe: Recipe, method: str, seed: int, folder: Path, task: AnyTa
         return
     own = recipe.under(method)
     model = make_model(own, task, seed)
-    info = put_method(own, method, model, task)
+    put = put_method(own, method, model, task)
     learning = task.training_task(own, model, seed)
     learning.loader(own.train)  # what cannot be taught, or not by so many processes, leaves no folder
     if is_main():
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / "recipe.yaml", yaml.safe_dump(recipe.plain(), sort_keys=False))
-        write_json(folder / "recipe.json", recipe.plain())
-        write_json(folder / "env.json", environment(recipe.task))
+        RECIPE.write(folder, RecordedRecipe.model_validate(recipe.plain()))
+        ENVIRONMENT.write(folder, environment(recipe.task))
     trained = fit(
         model,
         learning,
@@ -125,53 +125,49 @@ def _train_run(recipe: Recipe, method: str, seed: int, folder: Path, task: AnyTa
     )
     if not is_main():
         return
-    lines = read_lines(folder / "train.jsonl")
+    lines = read_epochs(folder)
     best = own.train.select == "best"
     kept = max(lines, key=lambda line: line[learning.best_by]) if best else lines[-1]
-    info |= {
-        "method": method,
-        "seed": seed,
-        "set": recipe.methods[method].set if method in recipe.methods else {},
-        "parameters": sum(parameter.numel() for parameter in trained.parameters()),
-        "epochs": len(lines),
-        "processes": count(),
-        "seconds_per_epoch": median(line["seconds"] for line in lines),
+    info = RunInfo(
+        **put,
+        method=method,
+        seed=seed,
+        set=recipe.methods[method].set if method in recipe.methods else {},
+        parameters=sum(parameter.numel() for parameter in trained.parameters()),
+        epochs=len(lines),
+        processes=count(),
+        seconds_per_epoch=median(line["seconds"] for line in lines),
         **{name: value for name, value in kept.items() if name.startswith("val_")},
-        "best_by": learning.best_by,
-        "best_epoch": kept["epoch"] if best else None,
-    }
-    meta = {
-        "recipe": recipe.plain(),
-        "run": info,
-        **task.about(),
-        "mean": model.mean.flatten().tolist(),
-        "std": model.std.flatten().tolist(),
-    }
-    save_checkpoint(folder / CHECKPOINT, trained, meta)
+        best_by=learning.best_by,
+        best_epoch=int(kept["epoch"]) if best else None,
+    )
+    mean, std = model.mean.flatten().tolist(), model.std.flatten().tolist()
+    header = Header(recipe=recipe.plain(), run=info, **task.about(), mean=mean, std=std)
+    save_checkpoint(folder / CHECKPOINT, trained, header)
     shutil.rmtree(folder / "state", ignore_errors=True)  # it served to go on; there is nothing left to go on with
 
 
 def measure_run(recipe: Recipe, folder: Path, task: AnyTask, device: str = "auto") -> None:
     """Evaluate a trained run's checkpoint as the recipe says; ``run.json`` comes last and means: finished."""
-    (folder / FINISHED).unlink(missing_ok=True)
-    model, meta = load_model(folder / CHECKPOINT)
+    (folder / RUN.name).unlink(missing_ok=True)
+    model, header = load_model(folder / CHECKPOINT)
     start = time.perf_counter()
-    for _ in task.measure(recipe.under(meta["run"]["method"]), model, device, folder=folder):
+    for _ in task.measure(recipe.under(header.run.method), model, device, folder=folder):
         pass  # each record is written when it is measured
     spent = {"evaluate": recipe.plain()["evaluate"], "seconds_measuring": time.perf_counter() - start}
-    write_json(folder / FINISHED, {**meta["run"], **spent})
+    RUN.write(folder, header.run.model_copy(update=spent))
 
 
-def load_model(path: str | Path) -> tuple[Normalized, dict[str, Any]]:
+def load_model(path: str | Path) -> tuple[Normalized, Header]:
     """Rebuild the model of a checkpoint, without its mask: inference needs none.
 
     Raises:
         FeatmaskError: unreadable, not ours, or of another model than its header says.
     """
-    tensors, meta = read_checkpoint(path)
-    recipe = parse_recipe(meta["recipe"], str(path)).under(meta["run"]["method"])
-    model = rebuild(recipe, meta)
+    tensors, header = read_checkpoint(path)
+    recipe = parse_recipe(header.recipe, str(path)).under(header.run.method)
+    model = rebuild(recipe, header)
     load_into(model, tensors, path)
     if recipe.train.channels_last:
         model = model.to(memory_format=torch.channels_last)
-    return model, meta
+    return model, header

@@ -11,6 +11,7 @@ import torch
 from ..evaluation import Evaluation
 from ..models import Normalized
 from ..recipe import Recipe
+from ..records.checkpoint import Header
 from ..training import TrainingTask
 from .tested import Tested
 
@@ -27,7 +28,7 @@ class Task(Protocol[R_contra]):
         """What the model learns from, and how it is told whether it did."""
 
     def about(self) -> dict[str, Any]:
-        """What a checkpoint must remember of the data to build the model again, as JSON values."""
+        """What a checkpoint's header must remember of the data to build the model again."""
 
     def size(self, recipe: R_contra) -> tuple[int, int]:
         """Height and width of the images."""
@@ -44,11 +45,11 @@ class Task(Protocol[R_contra]):
     def passes(self, recipe: R_contra) -> tuple[float, float]:
         """How many images pass forward while the recipe's suites are measured, and how many forward and backward."""
 
-    def check(self, about: Mapping[str, Any], source: str) -> None:
+    def check(self, header: Header, source: str) -> None:
         """Refuse a checkpoint that was trained on other data than these.
 
         Raises:
-            FeatmaskError: its ``about`` differs.
+            FeatmaskError: its header differs.
         """
 
     def measure(

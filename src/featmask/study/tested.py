@@ -10,7 +10,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from ..records.runs import Run
+from ..records.run import Run
 
 Indices = npt.NDArray[np.int64]
 #: Pixels (N, C, H, W) -> what is explained of each, (N,).

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
+from ..records.file import lines_of
+from ..records.run import LOG
 from ..utils.files import write_text
 
 
@@ -13,7 +14,7 @@ class RunLog:
     """One line an epoch in ``train.jsonl``, and the same figures as TensorBoard scalars in ``tb/``."""
 
     def __init__(self, folder: Path, tensorboard: bool) -> None:
-        self.path = folder / "train.jsonl"
+        self.path = folder / LOG
         self.lines: list[dict[str, float]] = []
         self.writer: Any = None
         if tensorboard:
@@ -45,4 +46,4 @@ class RunLog:
             self.writer.close()
 
     def _write(self) -> None:
-        write_text(self.path, "".join(json.dumps(line) + "\n" for line in self.lines))
+        write_text(self.path, lines_of(self.lines))

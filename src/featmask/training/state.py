@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,17 +63,19 @@ class TrainingState:
             self.optimizer.load_state_dict(state["optimizer"])
             if self.average is not None:
                 self.average.load_state_dict(state["average"])
-        self.lines, self.best, self.best_score = state["lines"], state["best"], state["best_score"]
-        return int(state["epoch"])
+            self.lines, self.best, self.best_score = state["lines"], state["best"], state["best_score"]
+            return int(state["epoch"])
 
     @contextmanager
     def _named(self) -> Iterator[None]:
         """Errors that name the file, and say what to do."""
         try:
             yield
-        except (RuntimeError, KeyError, ValueError, EOFError, OSError) as error:
+        except (RuntimeError, LookupError, TypeError, AttributeError, ValueError, EOFError, OSError,
+                pickle.UnpicklingError) as error:  # fmt: skip
+            why = str(error).partition("\n")[0] or type(error).__name__
             raise FeatmaskError(
-                f"cannot continue from {self.path}: {error}; delete its folder to start this run anew"
+                f"cannot continue from {self.path}: {why}; delete its folder to start this run anew"
             ) from error
 
     def _read(self) -> Any:

@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, Subset
 from ... import __version__
 from ...evaluation import Evaluation
 from ...evaluation.journal import Journal
-from ...records.runs import Suite, read_suite
+from ...records.suite import Suite, is_written, read_suite
 from ...utils.progress import progress
 from .batches import Batch, Data, batches, checked_logits, count
 from .figures import clean_figures, kept, rounded_figures, running_worst, suite_figures
@@ -152,7 +152,7 @@ def key_of(facts: Sequence[Any], model: nn.Module) -> str:
 
 def _finished(path: Path, key: str) -> Evaluation | None:
     """A record that is there already, of the same model and settings."""
-    if not path.is_file():
+    if not is_written(path):
         return None
     suite, columns = read_suite(path)
     return Evaluation(suite, columns) if suite.settings.get("key") == key else None

@@ -14,7 +14,7 @@ from ...evaluation import Evaluation, frozen
 from ...evaluation.frozen import is_random
 from ...evaluation.journal import Journal
 from ...records.names import corruption_name
-from ...records.runs import Suite
+from ...records.suite import Suite
 from ...utils.progress import progress
 from .batches import batches, check_model, checked_logits, count
 from .figures import suite_figures

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 
 from ...errors import FeatmaskError, listed
 from ...recipe import read_keys
-from ...recipe.mistakes import mistakes
+from ...utils.mistakes import mistakes
 from ..measured import OwnSuite
 from .named import own_plan
 from .plans import Plan

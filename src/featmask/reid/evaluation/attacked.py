@@ -16,7 +16,7 @@ from ...attacks.ball import ROUNDING
 from ...evaluation import Evaluation, frozen
 from ...evaluation.frozen import device_of
 from ...records.names import CLEAN, attack_suite, figure_of, ranking_name, worst_name
-from ...records.runs import Suite
+from ...records.suite import Suite
 from ...utils.progress import progress
 from ..attacks import Guides, MetricAttack, MisRanking, choose_guides, guides_rule, perturb
 from .adversarial_images import file_names, save_pictures

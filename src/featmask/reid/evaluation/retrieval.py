@@ -17,7 +17,7 @@ from ...attacks.ball import check_pixels
 from ...errors import FeatmaskError
 from ...evaluation import Evaluation, frozen
 from ...evaluation.frozen import device_of, is_random
-from ...records.runs import Suite
+from ...records.suite import Suite
 from ...retrieval import RetrievalScores, rerank
 from ...retrieval import evaluate as score
 from ...utils.progress import progress

@@ -68,7 +68,7 @@ def across_page(members: Sequence[Member], command: str) -> str:
         .get_template("across.html.j2")
         .render(
             title=TITLE,
-            version=str(members[0].study.runs[0].environment.get("featmask", "")),
+            version=members[0].study.runs[0].environment.get("featmask", ""),
             members=members,
             extent=extent,
             methods=methods,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ...errors import FeatmaskError
-from ...records.comparison import read_record
+from ...records.comparison import COMPARISON
 from ...utils.files import write_text
 from ..study.html import Page
 from ..study.tables import Study, aggregate
@@ -79,7 +79,8 @@ def _default(places: Sequence[Path], studies: Sequence[Found]) -> Path:
 
 
 def _write(found: Found, study: Study, root: Path, title: str | None, command: str, index: str = "") -> dict[str, Path]:
-    made_by = read_record(found.folder).command or UNKNOWN
+    record = COMPARISON.find(found.folder)
+    made_by = (record and record.command) or UNKNOWN
     about = Page(root, title or study_title(study), made_by, command, archive=found.archive, index=index)
     return write_study(study, about, found.folder)
 
@@ -90,7 +91,7 @@ def _write_all(studies: Sequence[Found], figures: Sequence[Study], root: Path, c
     for name, found, study in zip(folder_names(studies), studies, figures, strict=True):
         own = _write(found, study, root / name, name, command, "../index.html")
         written |= {f"{name}/{file}": path for file, path in own.items()}
-        note = " ".join(str(study.runs[0].recipe.get("note") or "").split())
+        note = " ".join((study.runs[0].recipe.note or "").split())
         members.append(Member(name, f"{name}/report.html", study, note))
     texts = {
         "index.html": across_page(members, command),

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import FeatmaskError
-from ...records.comparison import RECORD, read_record
-from ...records.runs import Run, read_runs
+from ...records.comparison import COMPARISON
+from ...records.run import Run, read_runs
 from .archive import record_files, unpacked
 
 __all__ = ["Found", "find_studies"]
@@ -70,9 +70,9 @@ def find_studies(places: Sequence[Path], methods: Sequence[str] | None = None) -
 
 def _add(found: dict[tuple[str, str], Found], run: Run, archive: Path | None) -> None:
     above = run.folder.resolve().parent.parent
-    name = _file_name(str(run.recipe.get("name") or above.parent.name))
+    name = _file_name(run.recipe.name or above.parent.name)
     study = found.setdefault((name, above.name), Found(name, above.name, above, [], archive))
-    if study.folder != above and not (study.folder / RECORD).is_file() and (above / RECORD).is_file():
+    if study.folder != above and not (study.folder / COMPARISON.name).is_file() and (above / COMPARISON.name).is_file():
         study = found[name, above.name] = Found(name, above.name, above, study.runs, archive)
     # the same folder may lie below two of the places
     if run.folder.resolve() not in [other.folder.resolve() for other in study.runs]:
@@ -85,9 +85,9 @@ def _file_name(text: str) -> str:
 
 
 def _ordered(study: Found, methods: Sequence[str] | None) -> Found:
-    known = list(methods if methods is not None else read_record(study.folder).methods)
-    if not known:  # runs that were trained one by one: as their recipe has them
-        known = list(study.runs[0].recipe.get("methods") or ())
+    record = COMPARISON.find(study.folder)
+    # runs that were trained one by one: as their recipe has them
+    known = list(methods or (record and record.methods) or study.runs[0].recipe.methods or ())
     order = known + sorted({run.method for run in study.runs} - set(known))
     kept = [run for run in study.runs if methods is None or run.method in methods]
     runs = sorted(kept, key=lambda run: (order.index(run.method), run.seed))

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...records.doctor import Check, DoctorRecord
+
 #: Verdict -> sign and place: what needs attention comes first. U+FE0E: no emoji.
 VERDICTS = {"failed": "✘", "suspicious": "▲", "ok": "✔\ufe0e", "skipped": "–"}
 GROUPS = ("set-up", "gradients", "attacks")
@@ -28,16 +30,10 @@ class Trust:
 
 
 @dataclass(frozen=True)
-class Check:
+class Shown(Check):
     """One check for the page; ``curve`` is x, y and their labels where there is something to draw."""
 
-    name: str
-    group: str
-    title: str
-    verdict: str
-    figure: str
-    why: str
-    curve: tuple[list[Any], list[float], str, str] | None
+    curve: tuple[list[Any], list[float], str, str] | None = None
 
     @property
     def sign(self) -> str:
@@ -45,25 +41,22 @@ class Check:
         return VERDICTS.get(self.verdict, "?")
 
 
-def checks(doctor: Mapping[str, Any] | None) -> list[tuple[str, list[Check]]]:
+def checks(doctor: DoctorRecord | None) -> list[tuple[str, list[Shown]]]:
     """Group -> checks, those that are not ok first."""
-    order = list(VERDICTS)
-    found: dict[str, list[Check]] = {group: [] for group in GROUPS}
-    for raw in _raw(doctor):
-        text = {key: str(raw.get(key) or "") for key in ("name", "group", "title", "verdict", "figure", "why")}
-        check = Check(**{**text, "title": text["title"] or text["name"]}, curve=_curve(raw.get("values")))
-        found.setdefault(check.group, []).append(check)
-    place = {verdict: number for number, verdict in enumerate(order)}
+    found: dict[str, list[Shown]] = {group: [] for group in GROUPS}
+    for check in () if doctor is None else doctor.checks:
+        found.setdefault(check.group, []).append(Shown(**vars(check), curve=_curve(check.values)))
+    place = {verdict: number for number, verdict in enumerate(VERDICTS)}
     return [(group, sorted(own, key=lambda check: place.get(check.verdict, -1))) for group, own in found.items() if own]
 
 
-def counts(doctor: Mapping[str, Any] | None) -> str:
+def counts(doctor: DoctorRecord | None) -> str:
     """``12 ok, 1 suspicious, 2 skipped``."""
-    verdicts = [str(raw.get("verdict")) for raw in _raw(doctor)]
+    verdicts = [] if doctor is None else [check.verdict for check in doctor.checks]
     return ", ".join(f"{verdicts.count(v)} {v}" for v in dict.fromkeys([*VERDICTS, *verdicts]) if v in verdicts)
 
 
-def trust(doctor: Mapping[str, Any] | None) -> Trust:
+def trust(doctor: DoctorRecord | None) -> Trust:
     """In plain words; ``trusted`` decides, not the number of checks."""
     if doctor is None:
         return Trust(
@@ -71,33 +64,24 @@ def trust(doctor: Mapping[str, Any] | None) -> Trust:
             "not checked",
             f"Whether these figures can be trusted is not known: no checks were run. {HOW} runs them.",
         )
-    verdict = str(doctor.get("verdict"))
     told = counts(doctor) or "no check was run"
-    said = {
-        name: [str(raw.get("title") or raw.get("name")) for raw in _raw(doctor) if raw.get("verdict") == name]
-        for name in ("failed", "suspicious")
-    }
-    if doctor.get("trusted") is not True:
-        named = "; ".join(said["failed"] + said["suspicious"])
+    failed, suspicious = (
+        [check.title for check in doctor.checks if check.verdict == name] for name in ("failed", "suspicious")
+    )
+    if not doctor.trusted:
+        named = "; ".join(failed + suspicious)
         because = f" Not passed: {named}." if named else ""
-        verdict = verdict if verdict in ("failed", "suspicious") else "failed"
+        verdict = doctor.verdict if doctor.verdict in ("failed", "suspicious") else "failed"
         return Trust(verdict, "can not be trusted", f"The figures can not be trusted.{because} Checks: {told}.")
-    doubts = f" Suspicious: {'; '.join(said['suspicious'])}." if said["suspicious"] else ""
+    doubts = f" Suspicious: {'; '.join(suspicious)}." if suspicious else ""
     return Trust(
-        verdict,
+        doctor.verdict,
         "trusted, with doubts" if doubts else "trusted",
         f"The figures can be trusted as far as these checks go: {told}.{doubts}",
     )
 
 
-def _raw(doctor: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
-    listed = (doctor or {}).get("checks")
-    return [raw for raw in listed if isinstance(raw, Mapping)] if isinstance(listed, list) else []
-
-
-def _curve(values: Any) -> tuple[list[Any], list[float], str, str] | None:
-    if not isinstance(values, Mapping):
-        return None
+def _curve(values: Mapping[str, Any]) -> tuple[list[Any], list[float], str, str] | None:
     x, y = values.get("x"), values.get("y")
     if not isinstance(x, list) or not isinstance(y, list) or len(x) != len(y):
         return None

@@ -8,7 +8,7 @@ from typing import Any
 
 from ...drawing.svg import INK, PALETTE, PANEL, drawn, plain
 from ...stats.calibration import BINS, Bin
-from .checks import Check
+from .checks import Shown
 from .figures import reliability
 from .read import Subject
 
@@ -28,7 +28,7 @@ def reliability_panels(subjects: Sequence[Subject]) -> list[str]:
     return found
 
 
-def check_panel(check: Check, prefix: str) -> str:
+def check_panel(check: Shown, prefix: str) -> str:
     """The curve of a check; empty where it has none."""
     return "" if check.curve is None else drawn(partial(_check, check), prefix)
 
@@ -58,7 +58,7 @@ def _reliability(bins: list[Bin], name: str, make: Any) -> tuple[Any, str]:
     )
 
 
-def _check(check: Check, make: Any) -> tuple[Any, str]:
+def _check(check: Shown, make: Any) -> tuple[Any, str]:
     assert check.curve is not None
     x, y, x_label, y_label = check.curve
     figure = make(figsize=(0.8 * PANEL, 2.1))

@@ -26,8 +26,8 @@ def _context(subjects: Sequence[Subject], root: Path, title: str) -> dict[str, A
     described = [told(subject, root) for subject in subjects]
     context: dict[str, Any] = {
         "title": title,
-        "version": next((value for one in described for key, value in one.environment if key == "featmask"), ""),
-        "data": " | ".join(dict.fromkeys(str(s.about["data"]) for s in subjects if s.about.get("data"))),
+        "version": next((one.environment["featmask"] for one in described if "featmask" in one.environment), ""),
+        "data": " | ".join(dict.fromkeys(s.about.data for s in subjects if s.about.data)),
         "several": len(subjects) > 1,
         "subjects": described,
         "verdicts": [(subject.name, verdict_lines(subject, subjects)) for subject in subjects],
@@ -68,7 +68,6 @@ def _contents(context: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _diagnosis(subject: Subject, number: int) -> dict[str, Any]:
-    settings = (subject.doctor or {}).get("settings")
     groups = []
     for place, (group, own) in enumerate(checks(subject.doctor)):
         drawn = [(check, diagrams.check_panel(check, f"check-{number}-{place}-{i}")) for i, check in enumerate(own)]
@@ -76,7 +75,7 @@ def _diagnosis(subject: Subject, number: int) -> dict[str, Any]:
     return {
         "name": subject.name,
         "trust": trust(subject.doctor),
-        "settings": settings_text(settings) if isinstance(settings, dict) else "",
+        "settings": "" if subject.doctor is None else settings_text(subject.doctor.settings),
         "groups": groups,
     }
 

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from ...errors import FeatmaskError
-from ...records.comparison import read_object
+from ...records.doctor import DOCTOR, DoctorRecord
 from ...records.figures import Figure
 from ...records.names import SUITES
-from ...records.runs import Columns, Suite, read_suite
+from ...records.subject import SUBJECT, SubjectRecord
+from ...records.suite import Columns, Suite, read_suite
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Subject:
     Attributes:
         folder: where the records lie.
         name: for people, different for every subject of a page.
-        about: ``subject.json``; empty where there is none.
+        about: ``subject.json``; nothing is known where there is none.
         suites: name -> figures.
         samples: name -> outcomes a sample.
         doctor: ``doctor.json``; None where no checks were run.
@@ -33,10 +33,10 @@ class Subject:
 
     folder: Path
     name: str
-    about: dict[str, Any]
+    about: SubjectRecord
     suites: dict[str, Suite]
     samples: dict[str, Columns]
-    doctor: dict[str, Any] | None
+    doctor: DoctorRecord | None
     unfinished: tuple[str, ...] = ()
 
     @cached_property
@@ -52,9 +52,8 @@ class Subject:
     @property
     def classes(self) -> int | None:
         """How many there are, if it is known."""
-        names = self.about.get("classes")
-        if isinstance(names, Sequence) and not isinstance(names, str) and names:
-            return len(names)
+        if self.about.classes:
+            return len(self.about.classes)
         counts = [suite.settings.get("classes") for suite in self.suites.values()]
         return next((count for count in counts if isinstance(count, int)), None)
 
@@ -89,9 +88,9 @@ def read_subject(folder: Path) -> Subject:
     """
     if not folder.is_dir():
         raise FeatmaskError(f"expected a folder of records (featmask evaluate --save), but {folder} is none")
-    about = read_object(folder / "subject.json") or {}
-    doctor = read_object(folder / "doctor.json")
-    pairs = [_suite(path) for path in sorted((folder / "eval").glob("*.json"))]
+    about = SUBJECT.find(folder) or SubjectRecord()
+    doctor = DOCTOR.find(folder)
+    pairs = [read_suite(path) for path in sorted((folder / "eval").glob("*.json"))]
     if not pairs and doctor is None:
         raise FeatmaskError(
             f"{folder} holds no records: expected eval/*.json or doctor.json; run featmask evaluate first"
@@ -102,7 +101,7 @@ def read_subject(folder: Path) -> Subject:
     begun = (path.name.removesuffix(ending) for path in sorted((folder / "eval").glob(f"*{ending}")))
     return Subject(
         folder,
-        " ".join(str(about.get("title") or folder.resolve().name or folder).split()),
+        " ".join(str(about.title or folder.resolve().name or folder).split()),
         about,
         suites,
         {suite.name: columns for suite, columns in pairs},
@@ -119,10 +118,3 @@ def suite_place(name: str) -> tuple[int, str]:
 def _fingerprint(columns: Columns) -> str:
     named = b"".join(name.encode() + columns[name].tobytes() for name in ("index", "label") if name in columns)
     return hashlib.sha256(named).hexdigest()
-
-
-def _suite(path: Path) -> tuple[Suite, Columns]:
-    try:
-        return read_suite(path)
-    except (OSError, TypeError, KeyError, IndexError, UnicodeDecodeError) as error:
-        raise FeatmaskError(f"{path}: expected a suite's record with its samples beside it: {error}") from error

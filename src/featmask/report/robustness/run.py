@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...records.doctor import DoctorRecord
 from ...records.names import STEPLESS, Name
-from ...records.runs import Suite
+from ...records.subject import SubjectRecord
+from ...records.suite import Suite
 from ...records.titles import attack_title
 from ..layout import relative_link
-from ..study.notes import outline
+from ..study.notes import merged, outline
 from .read import Subject
 from .strength import deviations
 
@@ -29,27 +31,25 @@ class Told:
     facts: list[tuple[str, str]]
     commands: list[str]
     suites: list[tuple[str, str, list[str]]]
-    environment: list[tuple[str, str]]
+    environment: dict[str, str]
     recipe: str
     files: list[tuple[str, str]]
 
 
 def told(subject: Subject, root: Path) -> Told:
     """For the page at ``root``."""
-    about, doctor = subject.about, subject.doctor or {}
-    commands = [str(source["command"]) for source in (about, doctor) if source.get("command")]
+    about, doctor = subject.about, subject.doctor
+    sources: list[SubjectRecord | DoctorRecord] = [about, *([] if doctor is None else [doctor])]
     suites = [(name, suite_facts(suite), attack_facts(suite)) for name, suite in subject.suites.items()]
-    settings = doctor.get("settings")
-    if isinstance(settings, Mapping) and settings:
-        suites.append(("doctor", settings_text(settings), []))
-    recipe = about.get("recipe")
+    if doctor is not None and doctor.settings:
+        suites.append(("doctor", settings_text(doctor.settings), []))
     return Told(
         subject.name,
         facts(subject),
-        list(dict.fromkeys(commands)),
+        list(dict.fromkeys(source.command for source in sources if source.command)),
         suites,
-        _environment(about, doctor),
-        outline(recipe) if isinstance(recipe, Mapping) else "",
+        merged(source.environment for source in sources),
+        outline(about.recipe or {}),
         _files(subject, root),
     )
 
@@ -57,27 +57,18 @@ def told(subject: Subject, root: Path) -> Told:
 def facts(subject: Subject) -> list[tuple[str, str]]:
     """What was measured."""
     about = subject.about
-    found = [
-        (title, str(about[key]))
-        for key, title in (
-            ("checkpoint", "checkpoint"),
-            ("method", "method"),
-            ("data", "data"),
-            ("seed", "training seed"),
-        )
-        if about.get(key) is not None
-    ]
-    names = about.get("classes")
-    if isinstance(names, list) and names:
-        shown = ", ".join(map(str, names[:10])) + (", …" if len(names) > 10 else "")
+    known = {"checkpoint": about.checkpoint, "method": about.method, "data": about.data, "training seed": about.seed}
+    found = [(title, str(value)) for title, value in known.items() if value is not None]
+    names = about.classes
+    if names:
+        shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
         found.append(("classes", f"{len(names)}: {shown}"))
     elif subject.classes:
         found.append(("classes", str(subject.classes)))
-    dropped = about.get("dropped_fraction")
-    if isinstance(dropped, (int, float)):
-        found.append(("dropped in training", f"{100 * dropped:.2f} % of the activations, measured"))
-    if about.get("sha256"):
-        found.append(("SHA-256", str(about["sha256"])))
+    if about.dropped_fraction is not None:
+        found.append(("dropped in training", f"{100 * about.dropped_fraction:.2f} % of the activations, measured"))
+    if about.sha256:
+        found.append(("SHA-256", about.sha256))
     return found
 
 
@@ -143,17 +134,9 @@ def cautions(subjects: Sequence[Subject]) -> list[str]:
         sizes = {subject.suites[name].n for subject in subjects if name in subject.suites}
         if len(sizes) > 1:
             found[f"{name}: models were measured on different numbers of samples: {sorted(sizes)}"] = None
-    if len({str(subject.about.get("data")) for subject in subjects}) > 1:
+    if len({subject.about.data for subject in subjects}) > 1:
         found["The models were measured on different data: their figures are not to be compared"] = None
     return list(found)
-
-
-def _environment(about: Mapping[str, Any], doctor: Mapping[str, Any]) -> list[tuple[str, str]]:
-    merged: dict[str, dict[str, None]] = {}
-    for source in (about.get("environment"), doctor.get("environment")):
-        for key, value in source.items() if isinstance(source, Mapping) else ():
-            merged.setdefault(str(key), {})[str(value)] = None
-    return [(key, " | ".join(values)) for key, values in merged.items()]
 
 
 def _files(subject: Subject, root: Path) -> list[tuple[str, str]]:

@@ -91,5 +91,5 @@ def _run(one: Told) -> list[str]:
     lines += [f"- {safe(key)}: {safe(value)}" for key, value in one.facts]
     for name, text, attacks in one.suites:
         lines += [f"- {safe(name)}: {safe(text)}", *(f"  - {safe(attack)}" for attack in attacks)]
-    lines += [f"- {safe(key)}: {safe(value)}" for key, value in one.environment]
+    lines += [f"- {safe(key)}: {safe(value)}" for key, value in one.environment.items()]
     return [*lines, "", *([*fenced(one.recipe), ""] if one.recipe else [])]

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ...records.comparison import Record, Tuning
+from ...records.comparison import ComparisonRecord
+from ...records.doctor import DOCTOR
 from ...records.pictures import Picture
-from ...records.runs import Run
+from ...records.run import Run
+from ...records.tuning import TuningRecord
 from ..layout import embedded, relative_link, templates
 from ..robustness.checks import checks, trust
-from ..robustness.read import read_subject
 from .blocks import blocks
 from .degraded import kind_tables
 from .latex import latex_table
@@ -54,8 +55,8 @@ class Page:
     title: str
     command: str
     rebuilt: str = ""
-    record: Record = field(default_factory=Record)
-    tuning: Tuning | None = None
+    record: ComparisonRecord = field(default_factory=ComparisonRecord)
+    tuning: TuningRecord | None = None
     gallery: Sequence[Picture] = ()
     archive: Path | None = None
     index: str = ""
@@ -117,7 +118,7 @@ def _background(study: Study, about: Page) -> dict[str, Any]:
     versions = environment(study)
     return {
         "title": about.title,
-        "note": str(first.recipe.get("note") or "").strip(),
+        "note": (first.recipe.note or "").strip(),
         "data": data_name(study),
         "index": about.index,
         "command": about.command,
@@ -125,7 +126,7 @@ def _background(study: Study, about: Page) -> dict[str, Any]:
         "failed": list(about.record.failed.items()),
         "latex": latex_table(study, about.title),
         "suites": [(suite.name, suite_text(suite)) for suite in suites(study)],
-        "recipe": outline(first.recipe),
+        "recipe": outline(first.recipe.every),
         "environment": versions,
         "version": versions.get("featmask", ""),
         "archive": _archive(about),
@@ -163,21 +164,21 @@ def _doctors(study: Study) -> list[dict[str, Any]]:
     """The doctor's record of every run that has one."""
     found = []
     for run in study.runs:
-        if (run.folder / "doctor.json").is_file():
-            told = read_subject(run.folder).doctor
+        told = DOCTOR.find(run.folder)
+        if told is not None:
             found.append({"run": f"{run.method}, seed {run.seed}", "trust": trust(told), "groups": checks(told)})
     return found
 
 
 def _info(run: Run) -> str:
     parts = []
-    if run.info.get("point"):
-        parts.append(f"at {run.info['point']}")
-    parts += [f"{key} {value}" for key, value in (run.info.get("set") or {}).items()]
-    if run.info.get("best_epoch") is not None:
-        parts.append(f"epoch {run.info['best_epoch']} chosen on validation data")
-    if isinstance(run.info.get("parameters"), int):
-        parts.append(f"{run.info['parameters']:,} parameters")
+    if run.info.point:
+        parts.append(f"at {run.info.point}")
+    parts += [f"{key} {value}" for key, value in run.info.set.items()]
+    if run.info.best_epoch is not None:
+        parts.append(f"epoch {run.info.best_epoch} chosen on validation data")
+    if run.info.parameters is not None:
+        parts.append(f"{run.info.parameters:,} parameters")
     return ", ".join(parts)
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any
 
 from ...records.figures import Figure
 from ...records.names import STRONG
-from ...records.runs import Suite
+from ...records.suite import Suite
 from ...stats import ENOUGH_SEEDS, SHOWN, smallest_p
 from . import retrieval
 from .tables import Study
@@ -156,11 +157,15 @@ def notices(study: Study) -> list[str]:
 
 
 def environment(study: Study) -> dict[str, str]:
-    """Versions and machine; where runs differ, every value."""
+    """Versions and machine."""
+    return merged(run.environment for run in study.runs)
+
+
+def merged(environments: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Versions and machines as one; where they differ, every value."""
     found: dict[str, dict[str, None]] = {}
-    for run in study.runs:
-        for key, value in run.environment.items():
-            found.setdefault(str(key), {})[str(value)] = None
+    for key, value in chain.from_iterable(one.items() for one in environments):
+        found.setdefault(key, {})[value] = None
     return {key: " | ".join(values) for key, values in found.items()}
 
 

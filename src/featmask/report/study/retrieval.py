@@ -7,7 +7,7 @@ from typing import Any
 
 from ...records.figures import Figure
 from ...records.names import GUIDED, RANKINGS, other_domain
-from ...records.runs import Suite
+from ...records.suite import Suite
 from ...records.titles import ATTACKS
 from .tables import Study
 
@@ -37,8 +37,7 @@ def is_rendered(suite: Suite) -> bool:
 
 def data_name(study: Study) -> str:
     """The data that was trained on, rendered ones by that word; empty where the recipe names none."""
-    data = study.runs[0].recipe.get("data")
-    name = str(data.get("name") or "") if isinstance(data, Mapping) else ""
+    name = str((study.runs[0].recipe.data or {}).get("name") or "")
     own = [suite for run in study.runs for suite in run.suites.values() if not other_domain(suite.name)]
     return f"{name} (rendered)" if name and any(map(is_rendered, own)) else name
 

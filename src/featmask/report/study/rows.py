@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...records.figures import Figure, show, signed, sized, unsigned_zero
-from ...records.runs import Run
+from ...records.run import Run
 from ...stats import ENOUGH_SEEDS, MOST_SEEDS, Interval, Paired, could_show
 from .tables import Cell, Study, sampling
 

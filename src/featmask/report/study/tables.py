@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import FeatmaskError
 from ...records.figures import Figure
 from ...records.names import column_of
-from ...records.runs import Run
+from ...records.run import Run
 from ...stats import (
     ENOUGH_SEEDS,
     Interval,
@@ -85,7 +85,7 @@ class Study:
 
     def info(self, method: str, key: str) -> float | None:
         """Mean over seeds of a number in ``run.json``; None where there is none."""
-        found = [run.info.get(key) for run in self.runs_of(method)]
+        found = [getattr(run.info, key) for run in self.runs_of(method)]
         values = [value for value in found if isinstance(value, (int, float)) and math.isfinite(value)]
         return sum(values) / len(values) if values else None
 

@@ -137,7 +137,7 @@ def _bars(study: Study, shares: PerRun, make: Any) -> tuple[Any, str]:
 
 def _per_run(study: Study, key: str) -> dict[str, list[float]]:
     found = {
-        method: [float(run.info[key]) for run in study.runs_of(method) if finite(run.info.get(key))]
+        method: [float(getattr(run.info, key)) for run in study.runs_of(method) if finite(getattr(run.info, key))]
         for method in study.methods
     }
     return {method: values for method, values in found.items() if values}

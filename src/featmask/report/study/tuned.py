@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
 from ...drawing.svg import INK, look
-from ...records.comparison import Tuned, Tuning
+from ...records.tuning import MethodSearch, TuningRecord
 from .lines import Group, Panel
 from .tables import Study
 from .trained import row_axes
@@ -15,45 +15,48 @@ from .trained import row_axes
 NAMES = {"val_accuracy": "validation accuracy", "val_mAP": "validation mAP", "val_loss": "validation loss"}
 
 
-def tuning_text(tuning: Tuning) -> str:
+def _name(tuning: TuningRecord) -> str:
+    return NAMES.get(tuning.metric or "", tuning.metric or "")
+
+
+def tuning_text(tuning: TuningRecord) -> str:
     """The budget in words."""
     text = f"Each method had {tuning.trials} trial{'' if tuning.trials == 1 else 's'}"
     if tuning.epochs:
         text += f" of {tuning.epochs} epoch{'' if tuning.epochs == 1 else 's'}"
     if tuning.seed is not None:
         text += f" (seed {tuning.seed}, which no run of the comparison has)"
-    text += f", judged by {NAMES.get(tuning.metric, tuning.metric) or 'validation data'} alone; no test image was used."
+    text += f", judged by {_name(tuning) or 'validation data'} alone; no test image was used."
     if tuning.seconds:
         hours = tuning.seconds / 3600
         text += f" All trials together took {f'{hours:.1f} h' if hours >= 1 else f'{tuning.seconds / 60:.1f} min'}."
     return text
 
 
-def tuning_group(study: Study, tuning: Tuning) -> Group | None:
+def tuning_group(study: Study, tuning: TuningRecord) -> Group | None:
     """Every trial as a mark."""
-    entries = [entry for entry in tuning.methods if entry.values]
+    entries = {method: entry for method, entry in tuning.methods.items() if entry.finished}
     if not entries:
         return None
     panel = Panel("tuning", partial(_trials, study, tuning, entries))
-    name = NAMES.get(tuning.metric, tuning.metric)
+    name = _name(tuning)
     return Group(
         "", f"Every trial a mark, by {name}; the upright bar is the best one, whose options are used.", [panel]
     )
 
 
-def _trials(study: Study, tuning: Tuning, entries: Sequence[Tuned], make: Any) -> tuple[Any, str]:
-    figure, ax = row_axes(make, [entry.method for entry in entries])
-    for row, entry in enumerate(entries):
-        place = study.methods.index(entry.method) if entry.method in study.methods else row
+def _trials(study: Study, tuning: TuningRecord, entries: Mapping[str, MethodSearch], make: Any) -> tuple[Any, str]:
+    figure, ax = row_axes(make, list(entries))
+    for row, (method, entry) in enumerate(entries.items()):
+        place = study.methods.index(method) if method in study.methods else row
         colour, marker = look(place)
-        ax.plot(
-            [100 * v for v in entry.values], [row] * len(entry.values), marker, color=colour, ms=5.5, alpha=0.8, mew=0
-        )
+        values = entry.finished
+        ax.plot([100 * v for v in values], [row] * len(values), marker, color=colour, ms=5.5, alpha=0.8, mew=0)
         if entry.value is not None:
             ax.plot([100 * entry.value], [row], "|", color=INK, ms=13, mew=1.7)
     ax.set_xlabel("%, higher is better", fontsize=9)
     ax.margins(x=0.08)
     ax.locator_params(axis="x", nbins=6)
-    name = NAMES.get(tuning.metric, tuning.metric)
+    name = _name(tuning)
     ax.set_title(f"{name[:1].upper()}{name[1:]} of every trial", fontsize=10.5, loc="left", fontweight="bold")
     return figure, f"{name} of every trial, a row a method"

@@ -7,8 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from ...records import pictures as gallery
-from ...records.comparison import read_record, read_tuning
-from ...records.runs import Run
+from ...records.comparison import COMPARISON, ComparisonRecord
+from ...records.run import Run
+from ...records.tuning import TUNING
 from ...utils.files import write_text
 from ..markdown import fenced, grid, markdown, safe
 from .html import Page, page
@@ -54,7 +55,8 @@ def write_report(
 
 def write_study(study: Study, about: Page, source: Path) -> dict[str, Path]:
     """The same for figures that were collected before; records and pictures are read from ``source``."""
-    about = replace(about, record=read_record(source), tuning=read_tuning(source), gallery=gallery.read(source))
+    record = COMPARISON.find(source) or ComparisonRecord()
+    about = replace(about, record=record, tuning=TUNING.find(source), gallery=gallery.read(source))
     # all is made before any is written: a mistake leaves the last report as it was
     texts = {
         "report.html": page(study, about),
@@ -78,9 +80,9 @@ def closing(about: Page) -> str:
         ]
     if about.tuning is not None:
         body = [
-            [entry.method, entry.chosen or "nothing to choose", entry.space or "–",
-             "–" if entry.value is None else f"{100 * entry.value:.1f}", str(len(entry.values))]
-            for entry in about.tuning.methods
+            [method, str(entry.best or "") or "nothing to choose", entry.searched or "–",
+             "–" if entry.value is None else f"{100 * entry.value:.1f}", str(len(entry.finished))]
+            for method, entry in about.tuning.methods.items()
         ]  # fmt: skip
         head = ["method", "chosen", "searched", "best (%)", "trials"]
         lines += [""] * bool(lines) + ["## How options were chosen", "", safe(tuning_text(about.tuning)), ""]
@@ -92,4 +94,4 @@ def closing(about: Page) -> str:
 
 def study_title(study: Study) -> str:
     """The recipe's name."""
-    return str(study.runs[0].recipe.get("name") or "comparison")
+    return study.runs[0].recipe.name or "comparison"

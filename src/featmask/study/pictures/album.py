@@ -14,7 +14,7 @@ from ...errors import FeatmaskError
 from ...models import Normalized
 from ...recipe import Recipe
 from ...records import pictures as gallery
-from ...records.runs import Run
+from ...records.run import Run
 from ...report.study.verdicts import SUBJECT
 from ..run import CHECKPOINT, load_model
 from ..task import AnyTask
@@ -134,7 +134,8 @@ class _Study:
 
     def shows(self, picture: Wanted) -> dict[str, Any]:
         """For the record: equal exactly if the picture would show the same runs."""
-        told = [[run.info, {name: suite.metrics for name, suite in run.suites.items()}] for run in self._of(picture)]
+        runs = self._of(picture)
+        told = [[run.info.plain(), {name: suite.metrics for name, suite in run.suites.items()}] for run in runs]
         digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
         return {"methods": list(picture.methods), "seeds": list(picture.seeds), "runs": digest}
 
@@ -152,7 +153,7 @@ class _Study:
         if picture.kind == "rankings":
             models = {run.method: self.model(run.folder) for run in runs}
             return lambda path: task.rankings(self.recipe, models, path, device)
-        shares = {run.method: float(run.info["dropped_fraction"]) for run in runs}
+        shares = {run.method: float(run.info.dropped_fraction or 0.0) for run in runs}
         return lambda path: save_masks(
             self.recipe, task, path, methods=picture.methods, shares=shares, trained=self._named
         )

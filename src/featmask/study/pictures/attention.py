@@ -16,7 +16,7 @@ from ...errors import FeatmaskError, require
 from ...evaluation import frozen
 from ...insert.probe import probe, unwrap
 from ...models import Normalized
-from ...records.runs import Run
+from ...records.run import Run
 from ...utils.devices import pick_device
 from ..tested import CLEAN, Indices, Score, Tested
 

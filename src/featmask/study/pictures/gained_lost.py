@@ -13,7 +13,8 @@ from ...drawing.sheet import Cell, Row, enlarged, save_sheet
 from ...errors import FeatmaskError
 from ...records.figures import Figure
 from ...records.names import Name, ranking_name
-from ...records.runs import Columns, Run
+from ...records.run import Run
+from ...records.suite import Columns
 from ...records.titles import ATTACKING
 from ...stats import mcnemar
 from ..tested import CLEAN, Indices, Tested

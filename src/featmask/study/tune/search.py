@@ -20,7 +20,7 @@ from ...family.space import Dimension
 from ...jobs import epochs_done
 from ...models import read_checkpoint
 from ...recipe import Recipe
-from ...utils.files import write_json
+from ...records.tuning import BEST, BestRecord, Extent, Settings, Trial
 from ..cached_task import opened
 from ..run import CHECKPOINT, train_run
 from ..task import AnyTask
@@ -29,7 +29,6 @@ from .space import space_of, with_options
 if TYPE_CHECKING:
     import optuna
 
-BEST = "best.json"
 #: Trials before the sampler begins to learn from them; the first is the recipe's own options.
 STARTUP = 4
 
@@ -68,10 +67,10 @@ def _try(
     if recipe.tune.epochs:
         tried = tried.model_copy(update={"train": tried.train.model_copy(update={"epochs": recipe.tune.epochs})})
     train_run(tried, method, recipe.tune.seed, folder, task, device)
-    _, meta = read_checkpoint(folder / CHECKPOINT, header_only=True)
+    _, header = read_checkpoint(folder / CHECKPOINT, header_only=True)
     (folder / CHECKPOINT).unlink()  # its figure is kept, its weights serve nobody
-    metric: str = meta["run"]["best_by"]
-    return float(meta["run"][metric]), metric
+    metric = header.run.best_by or ""
+    return float(header.run.validation[metric]), metric
 
 
 def digest(recipe: Recipe, method: str) -> str:
@@ -135,25 +134,25 @@ def _leave(study: optuna.Study, space: Sequence[Dimension], folder: Path, trials
         why = finished[-1].user_attrs.get("error", "") if finished else ""
         raise FeatmaskError(f"none of {trials} trials could be finished; the last one: {why}")
     best = max(complete, key=lambda trial: trial.value or 0.0)  # the first of equals
-    found = {
-        "budget": trials,
-        "metric": best.user_attrs["metric"],
-        "seconds": seconds,
-        "space": {dimension.name: dimension.plain() for dimension in space},
-        "best": _split(best.user_attrs["settings"]),
-        "value": best.value,
-        "trials": [
-            {
-                "number": number,
+    found = BestRecord(
+        budget=trials,
+        metric=best.user_attrs["metric"],
+        seconds=seconds,
+        space={dimension.name: Extent.model_validate(dimension.plain()) for dimension in space},
+        best=Settings(**_split(best.user_attrs["settings"])),
+        value=best.value,
+        trials=[
+            Trial(
+                number=number,
                 **_split(trial.user_attrs["settings"]),
-                "value": trial.value,
-                "state": trial.state.name.lower(),
+                value=trial.value,
+                state=trial.state.name.lower(),
                 **({"error": trial.user_attrs["error"]} if "error" in trial.user_attrs else {}),
-            }
+            )
             for number, trial in enumerate(finished)
         ],
-    }
-    write_json(folder / BEST, found)
+    )
+    BEST.write(folder, found)
 
 
 def _split(settings: dict[str, Any]) -> dict[str, Any]:
@@ -163,17 +162,12 @@ def _split(settings: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def settings_of(best: dict[str, Any]) -> dict[str, Any]:
+def settings_of(best: Settings) -> dict[str, Any]:
     """Options and place of a record, as :func:`with_options` takes them."""
-    return {**best["options"], **({} if best["at"] is None else {"at": best["at"]})}
+    return best.options | ({} if best.at is None else {"at": best.at})
 
 
 def is_searched(folder: Path, trials: int) -> bool:
     """Whether a search of that budget is finished."""
-    return (folder / BEST).is_file() and read_best(folder)["budget"] == trials
-
-
-def read_best(folder: Path) -> dict[str, Any]:
-    """What a finished search found."""
-    found: dict[str, Any] = json.loads((folder / BEST).read_text(encoding="utf-8"))
-    return found
+    found = BEST.find(folder)
+    return found is not None and found.budget == trials

@@ -14,12 +14,12 @@ import yaml
 from ...errors import FeatmaskError, require
 from ...jobs import Job, Where, listed, run_jobs
 from ...recipe import Recipe
-from ...records.comparison import SCHEMA, TUNING
-from ...utils.files import write_json, write_text
+from ...records.tuning import BEST, TUNING, TuningRecord
+from ...utils.files import write_text
 from ..cached_task import opened
 from ..places import check_places
 from ..run import study_folder
-from .search import digest, is_searched, read_best, search, settings_of, tried_epochs
+from .search import digest, is_searched, search, settings_of, tried_epochs
 from .space import space_of, with_options
 
 TUNED = "recipe.tuned.yaml"
@@ -27,7 +27,7 @@ TUNED = "recipe.tuned.yaml"
 
 def tune(
     recipe: Recipe, methods: Sequence[str], trials: int, out: Path, where: Where, device: str = "auto"
-) -> tuple[Recipe, dict[str, Any]]:
+) -> tuple[Recipe, TuningRecord]:
     """The recipe with the best options of each method, and the record of the search.
 
     Args:
@@ -63,24 +63,21 @@ def tune(
     failed = run_jobs(jobs, where)
     if failed:
         raise FeatmaskError(listed("tuning failed", failed))
-    found = {name: read_best(places[name]) if name in places else _nothing() for name in methods}
+    found = {name: BEST.read(place) for name, place in places.items()}
     tuned = recipe
-    for name in places:
-        tuned = with_options(tuned, name, settings_of(found[name]["best"]))
-    record = {
-        "schema": SCHEMA,
-        "trials": trials,
-        "metric": next((entry["metric"] for entry in found.values() if "metric" in entry), None),
-        "epochs": epochs,
-        "seed": recipe.tune.seed,
-        "recipe": recipe.key(),
-        "seconds": sum(entry.get("seconds", 0.0) for entry in found.values()),
-        "methods": {
-            name: {key: value for key, value in entry.items() if key not in ("metric", "seconds", "budget")}
-            for name, entry in found.items()
-        },
-    }
-    write_json(folder / TUNING, record)
+    for name, best in found.items():
+        tuned = with_options(tuned, name, settings_of(best.best))
+    nothing: dict[str, Any] = {"space": {}, "best": None, "value": None, "trials": []}
+    record = TuningRecord(
+        trials=trials,
+        metric=next((best.metric for best in found.values()), None),
+        epochs=epochs,
+        seed=recipe.tune.seed,
+        recipe=recipe.key(),
+        seconds=sum(best.seconds for best in found.values()),
+        methods={name: found[name].plain() if name in found else nothing for name in methods},
+    )
+    TUNING.write(folder, record)
     write_text(folder / TUNED, yaml.safe_dump(tuned.plain(), sort_keys=False))
     return tuned, record
 
@@ -97,8 +94,3 @@ def _check(recipe: Recipe, trials: int) -> None:
 
 def _choices(recipe: Recipe, method: str) -> tuple[Any, ...]:
     return next((dimension.choices for dimension in space_of(recipe, method) if dimension.name == "at"), ())
-
-
-def _nothing() -> dict[str, Any]:
-    """The entry of a method without options."""
-    return {"space": {}, "best": None, "value": None, "trials": []}

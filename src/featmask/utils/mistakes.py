@@ -1,4 +1,4 @@
-"""What pydantic finds wrong, in words for someone who wrote a recipe."""
+"""What pydantic finds wrong, in words for someone who wrote a recipe or keeps a record."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 #: Kinds whose message says what came, or that have nothing to show.
-_SILENT = ("missing", "extra_forbidden", "value_error")
+_SILENT = ("missing", "extra_forbidden", "value_error", "json_invalid")
 #: pydantic's words for kinds of values -> a recipe's.
 _WORDS = (
     (re.compile(r"Input should be a valid dictionary( or instance of \w+)?"), "expected keys, such as key: value"),
     (re.compile(r"Input should be a valid tuple"), "expected a list, such as [a, b]"),
     (re.compile(r"Input should be "), "expected "),
+    (re.compile(r"Field required"), "this key is missing"),
 )
 
 
-def mistakes(error: ValidationError, schema: type[BaseModel]) -> list[str]:
-    """One line a mistake: its place, what was expected, what came."""
+def mistakes(error: ValidationError, schema: type[BaseModel] = BaseModel) -> list[str]:
+    """One line per mistake: its place, what was expected, what came; ``schema`` tells which keys are known."""
     lines = []
     for problem in error.errors():
         place = ".".join(str(part) for part in problem["loc"])
@@ -29,7 +30,7 @@ def mistakes(error: ValidationError, schema: type[BaseModel]) -> list[str]:
             text = f"no such key; known here: {', '.join(_known(schema, problem['loc']))}"
         # a rule over several keys has no one value to show
         silent = problem["type"] in _SILENT or isinstance(problem["input"], dict)
-        got = "" if silent else f", got {problem['input']!r}"
+        got = "" if silent else f", got {problem['input']!r:.100}"
         lines.append(f"{place + ': ' if place else ''}{text}{got}")
     return lines
 
