@@ -10,7 +10,7 @@ from typing_extensions import Self
 
 from ..recipe import Recipe, RecipeData, Train
 from ..recipe.parts import SOME, Pixels, Radii, Strict, filled
-from ..records.names import Ranking
+from ..records.names import Ranking, cross_suite
 from .kinds import AttackKind, Defence
 
 
@@ -205,7 +205,7 @@ class ReidRecipe(Recipe):
 
     def suite_names(self) -> list[str]:
         """The recipe's suites, ``cross`` by its data sets."""
-        expanded = {"cross": [f"cross_{name}" for name in self.evaluate.cross]}
+        expanded = {"cross": [cross_suite(name) for name in self.evaluate.cross]}
         return [name for suite in self.evaluate.suites for name in expanded.get(suite, [suite])]
 
     def check(self) -> None:

@@ -8,8 +8,8 @@ from pydantic import AfterValidator, Field, ValidationError
 
 from ...attacks.registry import check_preset
 from ...errors import FeatmaskError, listed
-from ...recipe.mistakes import mistakes
 from ...recipe.parts import SOME, Radii, Sides, Sizes, Strict
+from ...utils.mistakes import mistakes
 
 
 def _check_corruption(name: str) -> str:
