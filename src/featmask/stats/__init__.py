@@ -8,7 +8,7 @@ from .effects import MOST_SEEDS, POWER, Effect, detectable, effect_size, power, 
 from .intervals import Interval, mean_interval, wilson
 from .paired import Paired, paired_difference
 from .pvalues import benjamini_hochberg, mcnemar, sign_flip, smallest_p, t_test
-from .words import ENOUGH_SEEDS, LOWER_IS_BETTER, SHOWN, Outcome, Verdict, could_show, outcome_of, verdict
+from .words import ENOUGH_SEEDS, LOWER_IS_BETTER, SHOWN, Outcome, could_show, outcome_of
 
 __all__ = [
     "ENOUGH_SEEDS",
@@ -20,7 +20,6 @@ __all__ = [
     "Interval",
     "Outcome",
     "Paired",
-    "Verdict",
     "benjamini_hochberg",
     "could_show",
     "detectable",
@@ -34,6 +33,5 @@ __all__ = [
     "sign_flip",
     "smallest_p",
     "t_test",
-    "verdict",
     "wilson",
 ]

@@ -60,7 +60,7 @@ class Compared:
     @property
     def outcome(self) -> str:
         """Of the verdict against that study's baseline."""
-        return self.cell.verdict.outcome if self.cell.verdict else ""
+        return self.cell.outcome
 
     @property
     def sign(self) -> str:

@@ -139,7 +139,7 @@ def _cell(metric: Metric, cell: Cell | None) -> KindCell:
     if cell is None:
         return KindCell("–")
     text = show(metric, cell.interval.mean)
-    if cell.paired is None or cell.verdict is None:
+    if cell.paired is None:
         return KindCell(text, best=cell.best)
     sign = f" {sign_of(cell)}" if cell.claimed else ""
-    return KindCell(text, signed(metric, cell.paired.interval.mean), sign, cell.verdict.outcome, cell.best)
+    return KindCell(text, signed(metric, cell.paired.interval.mean), sign, cell.outcome, cell.best)

@@ -82,7 +82,7 @@ class Difference:
 
 def sign_of(cell: Cell) -> str:
     """The sign of a cell's verdict, with † where the number of comparisons could explain the claim; else nothing."""
-    return "" if cell.verdict is None else SIGNS[cell.verdict.outcome] + "†" * cell.fragile
+    return SIGNS.get(cell.outcome, "") + "†" * cell.fragile
 
 
 def rows(study: Study, metrics: Sequence[Metric]) -> list[Row]:
@@ -108,10 +108,10 @@ def cell_field(metric: Metric, cell: Cell | None) -> Field:
         return Field("–")
     half = _half_width(cell.interval)
     text = show(metric, cell.interval.mean) + ("" if half is None else f" ± {show(metric, half)}")
-    if cell.paired is None or cell.verdict is None:
+    if cell.paired is None:
         return Field(text, cell.best, cell.tied)
     difference = signed(metric, cell.paired.interval.mean)
-    return Field(text, cell.best, cell.tied, difference, cell.verdict.outcome, cell.fragile)
+    return Field(text, cell.best, cell.tied, difference, cell.outcome, cell.fragile)
 
 
 def differences(study: Study, metrics: Sequence[Metric]) -> list[Difference]:
@@ -120,7 +120,7 @@ def differences(study: Study, metrics: Sequence[Metric]) -> list[Difference]:
     for method in study.challengers:
         for metric in metrics:
             cell = study.cells.get((method, metric))
-            if cell is None or cell.paired is None or cell.verdict is None:
+            if cell is None or cell.paired is None:
                 continue
             mean, low, high = cell.paired.interval
             few = cell.paired.n < ENOUGH_SEEDS
@@ -137,7 +137,7 @@ def differences(study: Study, metrics: Sequence[Metric]) -> list[Difference]:
                     "–" if few else f"{cell.paired.p:.2g}",
                     "–" if cell.adjusted is None else f"{cell.adjusted:.2g}",
                     "" if cell.mcnemar is None else f"{cell.mcnemar:.2g}",
-                    cell.verdict.outcome,
+                    cell.outcome,
                     cell.fragile,
                 )
             )
@@ -161,8 +161,7 @@ def table_csv(study: Study) -> str:
         compared = [""] * 13 if cell.paired is None else _compared(cell.paired)
         place = "best" if cell.best else "tied" if cell.tied else ""
         values = " ".join(f"{seed}:{float(value)!r}" for seed, value in cell.values.items())
-        said = cell.verdict.outcome if cell.verdict else ""
-        closing = [_number(cell.adjusted), _number(cell.mcnemar), said, place, values]
+        closing = [_number(cell.adjusted), _number(cell.mcnemar), cell.outcome, place, values]
         mean = map(_number, cell.interval)
         writer.writerow([method, metric.suite, metric.name, len(cell.values), *mean, *compared, *closing])
     for method in study.methods:

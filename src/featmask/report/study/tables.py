@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -15,14 +16,13 @@ from ...records.runs import Run
 from ...stats import (
     ENOUGH_SEEDS,
     Interval,
+    Outcome,
     Paired,
-    Verdict,
     benjamini_hochberg,
     mcnemar,
     mean_interval,
     outcome_of,
     paired_difference,
-    verdict,
     wilson,
 )
 from .choice import first_table
@@ -39,7 +39,7 @@ class Cell:
         values: seed -> figure; what is not finite is left out.
         interval: mean and its interval over seeds.
         paired: difference to the baseline over common seeds.
-        verdict: what that difference allows to say, taken alone.
+        outcome: what that difference allows to say, taken alone; empty where there is none.
         mcnemar: exact p for the one pair of models, where there is one common seed and samples of it.
         best: no other method's mean is better.
         tied: not the best mean, but by the verdicts' own rule, taken alone, it cannot be told from it. Among k equal
@@ -51,7 +51,7 @@ class Cell:
     values: dict[int, float]
     interval: Interval
     paired: Paired | None = None
-    verdict: Verdict | None = None
+    outcome: Outcome | Literal[""] = ""
     mcnemar: float | None = None
     best: bool = False
     tied: bool = False
@@ -60,7 +60,7 @@ class Cell:
     @property
     def claimed(self) -> bool:
         """Whether the verdict is a claim: better or worse."""
-        return self.verdict is not None and self.verdict.outcome in ("better", "worse")
+        return self.outcome in ("better", "worse")
 
     @property
     def fragile(self) -> bool:
@@ -178,7 +178,7 @@ def _cell(study: Study, method: str, metric: Metric) -> Cell | None:
     if method == study.baseline or not common:
         return Cell(values, interval)
     paired = paired_difference([values[s] for s in common], [base[s] for s in common])
-    said = verdict(metric.words, method, study.baseline, paired, metric.scale, metric.lower_is_better)
+    said = outcome_of(paired.interval, paired.n, metric.scale, metric.lower_is_better)
     alone = _mcnemar(study, method, metric, common[0]) if len(common) == 1 else None
     return Cell(values, interval, paired, said, alone)
 

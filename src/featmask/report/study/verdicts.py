@@ -47,7 +47,7 @@ def primary_metrics(study: Study) -> list[Metric]:
 def verdict_lines(study: Study) -> list[str]:
     """The subject (or the only challenger) in plain words, then its figures; without it, what holds for how many.
 
-    Every outcome is the verdict of ``stats.verdict``; a claim that the number of comparisons could explain says so.
+    Every outcome is that of ``stats.outcome_of``; a claim that the number of comparisons could explain says so.
     What holds for the others is in ``metric_lines``.
     """
     if not study.challengers:
@@ -63,7 +63,7 @@ def metric_lines(study: Study) -> list[MetricLine]:
     """A sentence for each headline figure that was measured on common seeds."""
     found = [(metric, _compared(study, metric)) for metric in study.headline]
     return [
-        MetricLine(metric, {method: _outcome(cell) for method, cell in cells.items()}, _line(study, metric, cells))
+        MetricLine(metric, {method: cell.outcome for method, cell in cells.items()}, _line(study, metric, cells))
         for metric, cells in found
         if cells
     ]
@@ -86,7 +86,7 @@ def _subject(study: Study, method: str, metrics: Sequence[Metric]) -> list[str]:
     if not found:
         return []
     parts = []
-    for outcome, group in groupby(found, key=lambda pair: _outcome(pair[1])):
+    for outcome, group in groupby(found, key=lambda pair: pair[1].outcome):
         joint = " or " if outcome == "no difference shown" else " and "
         parts.append(f"{_in_words(outcome)} on {joint.join(_named(study, *pair) for pair in group)}")
     seeds = min(cell.paired.n for _, cell in found if cell.paired)
@@ -116,8 +116,8 @@ def _counted(study: Study, metrics: Sequence[Metric]) -> list[str]:
     parts = []
     for metric in metrics:
         cells = _compared(study, metric)
-        fragile = Counter(_outcome(cell) for cell in cells.values() if cell.fragile)
-        counts = Counter(map(_outcome, cells.values()))
+        fragile = Counter(cell.outcome for cell in cells.values() if cell.fragile)
+        counts = Counter(cell.outcome for cell in cells.values())
         words = [
             f"{counts[outcome]} {outcome}" + (f" ({fragile[outcome]} not after correction)" if fragile[outcome] else "")
             for outcome in ("better", "worse")
@@ -134,7 +134,7 @@ def _line(study: Study, metric: Metric, cells: Mapping[str, Cell]) -> str:
     """Claims first, then what shows no difference and how large it could have been, then what has too few seeds."""
     sizes = {m: signed(metric, cell.paired.interval.mean) for m, cell in cells.items() if cell.paired}
     groups = {
-        outcome: [method for method, cell in cells.items() if _outcome(cell) == outcome]
+        outcome: [method for method, cell in cells.items() if cell.outcome == outcome]
         for outcome in ("better", "worse", "no difference shown", "not enough seeds")
     }
     parts = []
@@ -176,10 +176,6 @@ def _seeds(cells: Iterable[Cell]) -> str:
 
 def _and(parts: Sequence[str]) -> str:
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-
-
-def _outcome(cell: Cell) -> str:
-    return cell.verdict.outcome if cell.verdict else ""
 
 
 def _points(metric: Metric) -> str:
