@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import quote
 
@@ -33,6 +34,14 @@ def relative_link(path: Path, root: Path) -> str:
         return ""
     # a name may hold what means something in a link: '#', '?', a colon
     return "./" + quote(Path(link).as_posix())
+
+
+def file_links(folder: Path, names: Iterable[str], suites: Iterable[str], root: Path) -> list[tuple[str, str]]:
+    """Name and link, from a page in ``root``, of the files of a folder that are there, those of suites among them."""
+    records = (f"eval/{suite}{ending}" for suite in suites for ending in (".json", ".samples.csv"))
+    paths = [(name, folder / name) for name in (*names, *records)]
+    links = [(name.removeprefix("eval/"), relative_link(path, root)) for name, path in paths if path.is_file()]
+    return [(name, link) for name, link in links if link]
 
 
 def embedded(path: str | Path) -> tuple[str, int]:

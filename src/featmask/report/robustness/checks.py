@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+
+from ..values import finite
 
 #: Verdict -> sign and place: what needs attention comes first. U+FE0E: no emoji.
 VERDICTS = {"failed": "✘", "suspicious": "▲", "ok": "✔\ufe0e", "skipped": "–"}
@@ -47,13 +48,12 @@ class Check:
 
 def checks(doctor: Mapping[str, Any] | None) -> list[tuple[str, list[Check]]]:
     """Group -> checks, those that are not ok first."""
-    order = list(VERDICTS)
     found: dict[str, list[Check]] = {group: [] for group in GROUPS}
     for raw in _raw(doctor):
         text = {key: str(raw.get(key) or "") for key in ("name", "group", "title", "verdict", "figure", "why")}
         check = Check(**{**text, "title": text["title"] or text["name"]}, curve=_curve(raw.get("values")))
         found.setdefault(check.group, []).append(check)
-    place = {verdict: number for number, verdict in enumerate(order)}
+    place = {verdict: number for number, verdict in enumerate(VERDICTS)}
     return [(group, sorted(own, key=lambda check: place.get(check.verdict, -1))) for group, own in found.items() if own]
 
 
@@ -101,14 +101,10 @@ def _curve(values: Any) -> tuple[list[Any], list[float], str, str] | None:
     x, y = values.get("x"), values.get("y")
     if not isinstance(x, list) or not isinstance(y, list) or len(x) != len(y):
         return None
-    pairs = [(a, float(b)) for a, b in zip(x, y, strict=True) if _number(b) and (_number(a) or isinstance(a, str))]
+    pairs = [(a, float(b)) for a, b in zip(x, y, strict=True) if finite(b) and (finite(a) or isinstance(a, str))]
     if len(pairs) < 2:
         return None
     places = [a for a, _ in pairs]
     # numbers and names on one axis: all are names
-    places = places if all(_number(a) for a in places) else [str(a) for a in places]
+    places = places if all(finite(a) for a in places) else [str(a) for a in places]
     return places, [b for _, b in pairs], str(values.get("x_label") or ""), str(values.get("y_label") or "")
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

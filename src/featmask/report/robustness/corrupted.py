@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...records.metric import Metric, corruption_title
-from ...records.names import CORRUPTIONS
+from ..values import in_groups
 from .figures import corrupted_suites
 from .read import Subject
 from .tables import Cell, Line, Table, number, points
@@ -68,7 +68,7 @@ def _heat(subject: Subject, name: str) -> Heat:
         return Shaded(number(value), round(_DARKEST * min(max(1 - value / top, 0.0), 1.0)))
 
     groups = []
-    for title, kinds in _grouped(list(dict.fromkeys(m.name.partition(":")[0] for m in found if m.severity))):
+    for title, kinds in in_groups(list(dict.fromkeys(m.name.partition(":")[0] for m in found if m.severity))):
         rows = [
             (
                 corruption_title(k),
@@ -97,13 +97,6 @@ def group_mean(metrics: dict[str, float], kinds: Sequence[str]) -> float | None:
     return sum(means) / len(means) if means else None
 
 
-def _grouped(kinds: list[str]) -> list[tuple[str, list[str]]]:
-    found = [(title, [kind for kind in members if kind in kinds]) for title, members in CORRUPTIONS.items()]
-    known = {kind for _, members in found for kind in members}
-    found.append(("Others", [kind for kind in kinds if kind not in known]))
-    return [(title, members) for title, members in found if members]
-
-
 def _notes(settings: dict[str, object]) -> str:
     parts = []
     if settings.get("published"):
@@ -130,7 +123,7 @@ def _compared(subjects: list[Subject], name: str) -> Table:
     records = [subject.suites[name].metrics for subject in subjects]
     kinds = list(dict.fromkeys(m.partition(":")[0] for metrics in records for m in metrics if Metric(name, m).severity))
     groups = []
-    for title, members in _grouped(kinds):
+    for title, members in in_groups(kinds):
         lines = [Line(corruption_title(k), _beside([kind_mean(metrics, k) for metrics in records])) for k in members]
         lines.append(Line(f"{title}, mean", _beside([group_mean(metrics, members) for metrics in records])))
         groups.append((title, lines))

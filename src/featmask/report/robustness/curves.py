@@ -11,8 +11,8 @@ import numpy as np
 from ...drawing.svg import INK, PALETTE, PANEL, drawn, look, plain, sign
 from ...records.metric import Metric, attack_title
 from ...stats import wilson
+from ..values import NORM_TITLES, UNITS
 from .figures import (
-    NORM_TITLES,
     Flips,
     Share,
     attack_metrics,
@@ -36,14 +36,6 @@ STAR = "*"
 #: Intervals along a curve, at most.
 _BAND = 40
 _HISTOGRAM = 24
-_EIGHT_BIT = 255.0
-
-
-def unit(norm: str) -> tuple[float, str]:
-    """Factor and label of an axis of radii: of L∞ in steps of eight-bit pixels."""
-    if norm == "linf":
-        return _EIGHT_BIT, "eps (L∞), in 1/255 of the pixel range"
-    return 1.0, f"eps ({NORM_TITLES[norm]}), pixels in [0, 1]"
 
 
 def legend(subjects: Sequence[Subject]) -> list[Entry]:
@@ -122,7 +114,7 @@ def _chance(ax: Any, subjects: Sequence[Subject]) -> None:
 
 
 def _worst_points(subject: Subject, norm: str) -> list[tuple[float, Share]]:
-    scale = unit(norm)[0]
+    scale = UNITS[norm][0]
     pairs = [(scale * float(eps), worst(subject, norm, eps)) for eps in budgets(subject, norm)]
     return [(x, share) for x, share in pairs if share is not None]
 
@@ -130,7 +122,7 @@ def _worst_points(subject: Subject, norm: str) -> list[tuple[float, Share]]:
 def _steps(ax: Any, flips: Flips, norm: str, colour: str) -> None:
     """The curve of the smallest radii, and Wilson's interval along it."""
     x, y = curve(flips)
-    scale = unit(norm)[0]
+    scale = UNITS[norm][0]
     ax.step(scale * x, 100 * y, where="post", color=colour, lw=1.7)
     some = np.unique(np.linspace(0, len(x) - 1, min(len(x), _BAND)).astype(int))
     bands = [wilson(round(y[i] * flips.n), flips.n) for i in some]
@@ -150,7 +142,7 @@ def _line(ax: Any, points: list[tuple[float, Share]], start: Share | None, colou
 def _one_model(subjects: Sequence[Subject], norm: str, make: Any) -> tuple[Any, str]:
     """Every attack at every size, the worst case among them."""
     subject = subjects[0]
-    scale, label = unit(norm)
+    scale, label, _ = UNITS[norm]
     figure, ax = _axes(make, f"Right, %, {NORM_TITLES[norm]}", label)
     _chance(ax, subjects)
     flips, points, kinds = flips_of(subject, norm), _worst_points(subject, norm), _kinds(subject)
@@ -174,7 +166,7 @@ def _one_model(subjects: Sequence[Subject], norm: str, make: Any) -> tuple[Any, 
 
 def _models(subjects: Sequence[Subject], norm: str, make: Any) -> tuple[Any, str]:
     """A curve a model."""
-    figure, ax = _axes(make, f"Right at the worst, %, {NORM_TITLES[norm]}", unit(norm)[1])
+    figure, ax = _axes(make, f"Right at the worst, %, {NORM_TITLES[norm]}", UNITS[norm][1])
     _chance(ax, subjects)
     for place, subject in enumerate(subjects):
         colour, marker = look(place)
@@ -190,7 +182,7 @@ def _models(subjects: Sequence[Subject], norm: str, make: Any) -> tuple[Any, str
 
 def _bars(flips: Flips, norm: str, name: str, make: Any) -> tuple[Any, str]:
     """A histogram of the radii; beside it what was wrong before and what was never flipped."""
-    scale, label = unit(norm)
+    scale, label, _ = UNITS[norm]
     figure = make(figsize=(PANEL, 2.9))
     ax = figure.subplots()
     top = scale * flips.highest

@@ -14,10 +14,10 @@ import numpy.typing as npt
 from ...records.metric import Metric
 from ...records.names import ATTACKS
 from ...stats import Interval, wilson
+from ..values import NORM_TITLES
 from .read import Subject, suite_place
 
 Floats = npt.NDArray[np.float64]
-NORM_TITLES = {"linf": "L∞", "l2": "L2", "l1": "L1"}
 #: The budget that stands for a norm where it was measured; else the middle of those that were.
 USUAL = {"linf": Fraction(8, 255), "l2": Fraction(1, 2), "l1": Fraction(12)}
 #: As many as the calibration error has.

@@ -9,8 +9,8 @@ from typing import Any
 
 from ...records.metric import attack_title
 from ...records.runs import Suite
-from ..layout import relative_link
-from ..study.notes import outline
+from ..layout import file_links
+from ..values import merged, outline
 from .read import Subject
 from .strength import deviations
 
@@ -49,7 +49,7 @@ def told(subject: Subject, root: Path) -> Told:
         suites,
         _environment(about, doctor),
         outline(recipe) if isinstance(recipe, Mapping) else "",
-        _files(subject, root),
+        file_links(subject.folder, ("subject.json", "doctor.json"), subject.suites, root),
     )
 
 
@@ -148,19 +148,8 @@ def cautions(subjects: Sequence[Subject]) -> list[str]:
 
 
 def _environment(about: Mapping[str, Any], doctor: Mapping[str, Any]) -> list[tuple[str, str]]:
-    merged: dict[str, dict[str, None]] = {}
-    for source in (about.get("environment"), doctor.get("environment")):
-        for key, value in source.items() if isinstance(source, Mapping) else ():
-            merged.setdefault(str(key), {})[str(value)] = None
-    return [(key, " | ".join(values)) for key, values in merged.items()]
-
-
-def _files(subject: Subject, root: Path) -> list[tuple[str, str]]:
-    names = ["subject.json", "doctor.json"]
-    names += [f"eval/{suite}{ending}" for suite in subject.suites for ending in (".json", ".samples.csv")]
-    paths = [(name.removeprefix("eval/"), subject.folder / name) for name in names]
-    links = [(name, relative_link(path, root)) for name, path in paths if path.is_file()]
-    return [(name, link) for name, link in links if link]
+    sources = [about.get("environment"), doctor.get("environment")]
+    return list(merged(source for source in sources if isinstance(source, Mapping)).items())
 
 
 def settings_text(values: Mapping[str, Any]) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 
 from ...records.metric import Metric, attack_title
+from ..values import enumerated
 from .figures import attack_metrics, attack_place, worst
 from .read import Subject
 
@@ -81,7 +82,7 @@ def titles(metrics: Iterable[Metric]) -> str:
     kinds = sorted({base_kind(metric) for metric in metrics}, key=attack_place)
     named = [attack_title(kind).replace(", ", " ") for kind in kinds]
     named = [name.lower() if kind in _NOISE else name for name, kind in zip(named, kinds, strict=True)]
-    return named[0] if len(named) == 1 else ", ".join(named[:-1]) + f" and {named[-1]}" if named else ""
+    return enumerated(named)
 
 
 def base_kind(metric: Metric) -> str:

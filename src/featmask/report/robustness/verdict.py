@@ -7,9 +7,9 @@ from fractions import Fraction
 from typing import Any, NamedTuple
 
 from ...records.metric import Metric
+from ..values import NORM_TITLES
 from .checks import trust
 from .figures import (
-    NORM_TITLES,
     Share,
     budgets,
     clean_share,

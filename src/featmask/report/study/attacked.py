@@ -11,6 +11,7 @@ from typing import Any
 from ...drawing.svg import INK, PANEL, look, plain
 from ...records.metric import Metric, attack_title
 from ...records.names import ATTACKS, NORMS, WORST
+from ..values import UNITS
 from .choice import main_budget
 from .lines import Axis, Group, Panel, along, band_text, line_panels
 from .retrieval import suite_place
@@ -18,11 +19,6 @@ from .tables import Study
 
 #: Place on the axis and the figure there, from 0 up.
 Sizes = list[tuple[float, Metric]]
-_UNITS = {
-    "linf": (255.0, "eps (L∞), in 1/255 of the pixel range", "eps, 1/255"),
-    "l2": (1.0, "eps (L2), pixels in [0, 1]", "eps"),
-    "l1": (1.0, "eps (L1), pixels in [0, 1]", "eps"),
-}
 
 
 def attack_groups(study: Study) -> list[Group]:
@@ -30,7 +26,7 @@ def attack_groups(study: Study) -> list[Group]:
     found = []
     sized = [metric for metric in study.metrics if metric.eps is not None]
     # the usual norm first, whatever was measured first
-    order = list(_UNITS)
+    order = list(UNITS)
     plainly = sorted((m for m in sized if not m.retrieval), key=lambda m: (order.index(m.norm), m.suite != m.norm))
     for suite in dict.fromkeys(metric.suite for metric in plainly):
         sizes = _sizes([metric for metric in sized if metric.suite == suite], study, "clean")
@@ -51,7 +47,7 @@ def _group(study: Study, title: str, sizes: Sizes, prefix: str) -> Group:
     lines = along(study, sizes)
     kind = "Worst-case" if metric.kind.startswith("worst") else attack_title(metric.kind)
     figure = "accuracy" if metric.figure == "accuracy" else metric.figure_title
-    _, label, short = _UNITS[metric.norm]
+    _, label, short = UNITS[metric.norm]
     text = f"{kind} {figure} against the size of the perturbation"
     panels, small = line_panels(
         study, lines, Axis(f"{metric.figure_title}, %", label, text, whole=True, short=short), prefix
@@ -96,7 +92,7 @@ def _sizes(metrics: Sequence[Metric], study: Study, clean: str) -> Sizes:
     if not ordered:
         return []
     first = ordered[0]
-    factor = _UNITS[first.norm][0]
+    factor = UNITS[first.norm][0]
     found = sorted(
         (factor * float(metric.eps), metric) for metric in ordered if metric.kind == first.kind and metric.eps
     )
@@ -124,7 +120,7 @@ def _difference(study: Study, sizes: Sizes, make: Any) -> tuple[Any, str]:
             ax.plot([x], [mean], marker, color=colour, ms=5.5, mew=0)
     reach = max(2.0, *map(abs, ax.get_ylim()))
     ax.set_ylim(-reach, reach)
-    ax.set_xlabel(_UNITS[sizes[-1][1].norm][1], fontsize=9)
+    ax.set_xlabel(UNITS[sizes[-1][1].norm][1], fontsize=9)
     ax.set_title(f"Difference to {plain(study.baseline)}, points", fontsize=10.5, loc="left", fontweight="bold")
     ax.grid(axis="y", color=INK, alpha=0.12, lw=0.6)
     name = sizes[-1][1].figure_title

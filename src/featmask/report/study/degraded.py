@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from ...records.metric import Metric, attack_title, corruption_title, show, signed
-from ...records.names import CORRUPTIONS
+from ..values import in_groups
 from .attacked import by_attack
 from .lines import FEW, Axis, Group, along, band_text, line_panels
 from .rows import sign_of
@@ -116,12 +116,8 @@ def _table(study: Study, suite: str) -> KindTable:
     leveled = [metric for metric in study.metrics if metric.suite == suite and metric.severity]
     kinds = [k for k in dict.fromkeys(m.name.partition(":")[0] for m in leveled) if Metric(suite, k) in study.metrics]
     groups = []
-    known = {kind for members in CORRUPTIONS.values() for kind in members}
-    titled = {**CORRUPTIONS, "Others": tuple(kind for kind in kinds if kind not in known)}
-    for title, members in titled.items():
-        rows = [(corruption_title(kind), _row(study, Metric(suite, kind))) for kind in members if kind in kinds]
-        if rows:
-            groups.append((title, rows))
+    for title, members in in_groups(kinds):
+        groups.append((title, [(corruption_title(kind), _row(study, Metric(suite, kind))) for kind in members]))
     total = Metric(suite, "corrupted")
     if total in study.metrics:
         groups.append(("All", [("Mean", _row(study, total))]))

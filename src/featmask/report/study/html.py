@@ -10,14 +10,15 @@ from typing import Any
 from ...records.comparison import Record, Tuning
 from ...records.pictures import Picture
 from ...records.runs import Run
-from ..layout import embedded, relative_link, templates
+from ..layout import embedded, file_links, relative_link, templates
 from ..robustness.checks import checks, trust
 from ..robustness.read import read_subject
+from ..values import outline
 from .blocks import blocks
 from .degraded import kind_tables
 from .latex import latex_table
 from .lines import banded
-from .notes import caution, environment, notices, outline, statements, suite_text, suites, warnings
+from .notes import caution, environment, notices, statements, suite_text, suites, warnings
 from .plots import legend, pictures, render
 from .retrieval import data_name, rules
 from .rows import SIGNS, differences, rows, single
@@ -188,12 +189,5 @@ def _archive(about: Page) -> tuple[str, str]:
 
 def _files(run: Run, root: Path) -> list[tuple[str, str]]:
     """Name and relative link of what the run left behind."""
-    folder = run.folder.resolve()
-    names = ["run.json", "train.jsonl", "recipe.json", "env.json", "doctor.json", "model.safetensors"]
-    names += [f"eval/{suite}{ending}" for suite in run.suites for ending in (".json", ".samples.csv")]
-    found = []
-    for name in names:
-        if (folder / name).is_file():
-            link = relative_link(folder / name, root)
-            found += [(name.removeprefix("eval/"), link)] if link else []
-    return found
+    names = ("run.json", "train.jsonl", "recipe.json", "env.json", "doctor.json", "model.safetensors")
+    return file_links(run.folder, names, run.suites, root)

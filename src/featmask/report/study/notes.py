@@ -9,6 +9,7 @@ from typing import Any
 from ...records.metric import Metric
 from ...records.runs import Suite
 from ...stats import ENOUGH_SEEDS, SHOWN, smallest_p
+from ..values import merged
 from . import retrieval
 from .tables import Study
 
@@ -159,34 +160,4 @@ def notices(study: Study) -> list[str]:
 
 def environment(study: Study) -> dict[str, str]:
     """Versions and machine; where runs differ, every value."""
-    found: dict[str, dict[str, None]] = {}
-    for run in study.runs:
-        for key, value in run.environment.items():
-            found.setdefault(str(key), {})[str(value)] = None
-    return {key: " | ".join(values) for key, values in found.items()}
-
-
-def outline(value: Any, depth: int = 0) -> str:
-    """A nested mapping as indented text, the way its recipe looks."""
-    lines = []
-    for key, inner in value.items():
-        start = "  " * depth + f"{key}:"
-        if isinstance(inner, Mapping) and inner:
-            lines += [start, outline(inner, depth + 1)]
-        elif isinstance(inner, str) and "\n" in inner.strip():
-            lines += [f"{start} |", *("  " * (depth + 1) + line for line in inner.strip().splitlines())]
-        else:
-            lines.append(f"{start} {_scalar(inner)}".rstrip())
-    return "\n".join(lines)
-
-
-def _scalar(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_scalar(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_scalar, value)) + "]"
-    return str(value).strip()
+    return merged(run.environment for run in study.runs)

@@ -8,6 +8,7 @@ from typing import Any
 from ...records.metric import Metric, other_domain
 from ...records.names import ATTACKS
 from ...records.runs import Suite
+from ..values import enumerated
 from .tables import Study
 
 #: Attacks that push from and pull to chosen images; the others need nobody's identity.
@@ -122,7 +123,7 @@ def _attacks(metrics: list[Metric]) -> list[str]:
     text = "The attacks on retrieval are white-box: they follow the gradients of the model that is scored."
     if guided:
         text += (
-            f" {' and '.join([', '.join(guided[:-1]), guided[-1]] if len(guided) > 1 else guided)} "
+            f" {enumerated(guided)} "
             f"choose{'s' if len(guided) == 1 else ''} guide images by the true identities, which a real attacker may "
             "not know; the guides' rule stands with the suite."
         )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ...records.metric import Metric, show, signed, sized, unsigned_zero
 from ...records.runs import Run
 from ...stats import ENOUGH_SEEDS, MOST_SEEDS, Interval, Paired, could_show
+from ..values import csv_text, exact
 from .tables import Cell, Study, sampling
 
 #: An effect beyond it is not counted further.
@@ -154,30 +153,30 @@ def single(run: Run, metric: Metric) -> tuple[str, str]:
 
 def table_csv(study: Study) -> str:
     """Every figure in full precision; empty where there is none."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    return csv_text(COLUMNS, _lines(study))
+
+
+def _lines(study: Study) -> Iterator[list[object]]:
     for (method, metric), cell in study.cells.items():
         compared = [""] * 13 if cell.paired is None else _compared(cell.paired)
         place = "best" if cell.best else "tied" if cell.tied else ""
         values = " ".join(f"{seed}:{float(value)!r}" for seed, value in cell.values.items())
-        closing = [_number(cell.adjusted), _number(cell.mcnemar), cell.outcome, place, values]
-        mean = map(_number, cell.interval)
-        writer.writerow([method, metric.suite, metric.name, len(cell.values), *mean, *compared, *closing])
+        closing = [exact(cell.adjusted), exact(cell.mcnemar), cell.outcome, place, values]
+        mean = map(exact, cell.interval)
+        yield [method, metric.suite, metric.name, len(cell.values), *mean, *compared, *closing]
     for method in study.methods:
         for key in ("dropped_fraction", "seconds_per_epoch"):
             value = study.info(method, key)
             if value is not None:
-                line = [method, "training", key, len(study.runs_of(method)), _number(value)]
-                writer.writerow(line + [""] * (len(COLUMNS) - len(line)))
-    return buffer.getvalue()
+                line: list[object] = [method, "training", key, len(study.runs_of(method)), exact(value)]
+                yield line + [""] * (len(COLUMNS) - len(line))
 
 
 def _compared(paired: Paired) -> list[str]:
     boot = paired.bootstrap or (math.nan, math.nan)
     numbers = (*paired.interval, *boot, paired.p, paired.smallest_p, paired.t_p, *paired.effect, paired.smallest)
     beyond = "" if math.isnan(paired.smallest) else f">{MOST_SEEDS}"
-    return [*map(_number, numbers), beyond if paired.needed is None else str(paired.needed)]
+    return [*map(exact, numbers), beyond if paired.needed is None else str(paired.needed)]
 
 
 def _effect(size: float) -> str:
@@ -191,7 +190,3 @@ def _effect(size: float) -> str:
 def _half_width(interval: Interval) -> float | None:
     """None for one seed."""
     return None if math.isnan(interval.low) else (interval.high - interval.low) / 2
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else repr(float(value))

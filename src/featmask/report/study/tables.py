@@ -23,8 +23,8 @@ from ...stats import (
     mean_interval,
     outcome_of,
     paired_difference,
-    wilson,
 )
+from ..values import counted_range
 from .choice import first_table
 
 #: Where no figure is a known headline, the first table shows so many.
@@ -213,8 +213,4 @@ def sampling(run: Run, metric: Metric) -> Interval | None:
     """The range that other test samples would give this one model (Wilson); None for what is no counted share."""
     suite = run.suites.get(metric.suite)
     value = math.nan if suite is None else suite.metrics.get(metric.name, math.nan)
-    if suite is None or not math.isfinite(value) or not metric.counted:
-        return None
-    right = round(value * suite.n)
-    counted = suite.n > 0 and 0 <= right <= suite.n and abs(value * suite.n - right) < 1e-6 * suite.n
-    return wilson(right, suite.n) if counted else None
+    return None if suite is None else counted_range(metric, value, suite.n)

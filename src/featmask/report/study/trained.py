@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
 from ...drawing.svg import INK, PANEL, dash, look, plain
+from ..values import finite
 from .lines import FEW, Group, Panel
 from .tables import Study
 
@@ -152,8 +152,3 @@ def row_axes(make: Any, methods: Sequence[str]) -> tuple[Any, Any]:
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color=INK, alpha=0.12, lw=0.6)
     return figure, ax
-
-
-def finite(value: Any) -> bool:
-    """Whether it is a number that can be drawn."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -9,6 +9,7 @@ from itertools import groupby
 
 from ...records.metric import Metric, show, signed, sized
 from ...stats import ENOUGH_SEEDS, could_show
+from ..values import enumerated
 from .choice import main_budget
 from .tables import Cell, Study
 
@@ -125,7 +126,7 @@ def _counted(study: Study, metrics: Sequence[Metric]) -> list[str]:
         ]
         words += [f"no difference shown for {n}"] if (n := counts["no difference shown"]) else []
         words += [f"not enough seeds for a claim about {n}"] if (n := counts["not enough seeds"]) else []
-        parts += [f"on {metric.words} {_and(words)}"] if words else []
+        parts += [f"on {metric.words} {enumerated(words)}"] if words else []
     number = len(study.challengers)
     return [f"{number} methods against {study.baseline}: {'; '.join(parts)}."] if parts else []
 
@@ -140,17 +141,17 @@ def _line(study: Study, metric: Metric, cells: Mapping[str, Cell]) -> str:
     parts = []
     for outcome in ("better", "worse"):
         each = [f"{m} ({sizes[m]}{', †' if cells[m].fragile else ''})" for m in groups[outcome]]
-        parts += [f"{_and(each)} {outcome} than {study.baseline}"] if each else []
+        parts += [f"{enumerated(each)} {outcome} than {study.baseline}"] if each else []
     against = "" if parts else f" against {study.baseline}"
     equal = groups["no difference shown"]
     if equal:
-        whom = f"{len(equal)} methods" if len(equal) > NAMED else _and([f"{m} ({sizes[m]})" for m in equal])
+        whom = f"{len(equal)} methods" if len(equal) > NAMED else enumerated([f"{m} ({sizes[m]})" for m in equal])
         parts.append(f"no difference shown for {whom}")
         parts += _least(metric, [cells[m] for m in equal])
     few = groups["not enough seeds"]
     if few:
         each = [f"{m} ({sizes[m]})" for m in few]
-        parts.append(f"no claim from {_seeds(cells[m] for m in few)} about {_and(each)}")
+        parts.append(f"no claim from {_seeds(cells[m] for m in few)} about {enumerated(each)}")
     if any(cell.fragile for cell in cells.values()):
         parts.append(f"†: not after correction for {study.compared} comparisons")
     lower = " (lower is better)" if metric.lower_is_better else ""
@@ -172,10 +173,6 @@ def _seeds(cells: Iterable[Cell]) -> str:
     counts = sorted({cell.paired.n for cell in cells if cell.paired})
     extent = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return f"{extent} seed{'' if extent == '1' else 's'}"
-
-
-def _and(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def _points(metric: Metric) -> str:

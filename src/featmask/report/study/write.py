@@ -10,11 +10,12 @@ from ...records import pictures as gallery
 from ...records.comparison import read_record, read_tuning
 from ...records.runs import Run
 from ...utils.files import write_text
-from ..markdown import fenced, grid, markdown, safe
+from ..markdown import fenced, grid, safe
 from .html import Page, page
 from .latex import latex_table
 from .rows import table_csv
 from .tables import Study, aggregate
+from .text import markdown
 from .tuned import tuning_text
 
 __all__ = ["write_report", "write_study"]
