@@ -17,8 +17,6 @@ from torch.nn import functional
 
 from ..errors import FeatmaskError, require
 
-__all__ = ["LOSSES", "Loss", "Option", "RetrievalLoss", "build_loss", "check_term"]
-
 #: One term: name, weight, options.
 Term = tuple[str, float, Mapping[str, Any]]
 

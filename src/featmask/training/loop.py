@@ -35,8 +35,6 @@ from .processes import count, is_main, mean_of_each, on_cpu, part_of_the_mean, r
 from .sampling import Batches, Seeded, Shares, Shuffle
 from .state import TrainingState
 
-__all__ = ["TrainingTask", "fit", "seed_everything"]
-
 STATE = "state/last.pt"
 
 

@@ -9,12 +9,6 @@ from .published import CorruptedSet, open_corrupted
 from .tables import CORRUPTIONS, FROST, GROUPS, SEVERITIES, severity_table
 
 __all__ = [
-    "CORRUPTIONS",
-    "FROST",
-    "GROUPS",
-    "SEVERITIES",
-    "CorruptedSet",
-    "corrupt",
-    "open_corrupted",
+    "CORRUPTIONS", "FROST", "GROUPS", "SEVERITIES", "CorruptedSet", "corrupt", "open_corrupted",
     "severity_table",
-]
+]  # fmt: skip

@@ -18,8 +18,6 @@ from .tables import Study, aggregate
 from .text import markdown
 from .tuned import tuning_text
 
-__all__ = ["write_report", "write_study"]
-
 
 def write_report(
     root: str | Path,
