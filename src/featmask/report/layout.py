@@ -6,6 +6,7 @@ import base64
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import jinja2
@@ -15,15 +16,13 @@ from ..errors import FeatmaskError
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def templates() -> jinja2.Environment:
-    """Ours: everything is escaped, a name that is missing is a mistake."""
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("featmask.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
+def rendered(template: str, **context: Any) -> str:
+    """A page from one of our templates: everything is escaped, a name that is missing is a mistake."""
+    loader = jinja2.PackageLoader("featmask.report")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
+    return environment.get_template(template).render(context)
 
 
 def relative_link(path: Path, root: Path) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ...drawing.svg import INK, PALETTE, PANEL, drawn, look, plain, sign
+from ...drawing.svg import INK, PALETTE, PANEL, drawn, look, panel, plain, sign
 from ...records.metric import Metric, attack_title
 from ...stats import wilson
 from ..values import NORM_TITLES, UNITS
@@ -94,13 +94,9 @@ def _square_kinds(subject: Subject) -> list[str]:
     return sorted({m.kind for m in region_metrics(subject) if m.kind != "worst"}, key=attack_place)
 
 
-def _axes(make: Any, title: str, label: str, height: float = 3.1) -> tuple[Any, Any]:
-    figure = make(figsize=(PANEL, height))
-    ax = figure.subplots()
-    ax.set_title(title, fontsize=10.5, loc="left", fontweight="bold")
-    ax.set_xlabel(label, fontsize=9)
+def _axes(make: Any, title: str, label: str) -> tuple[Any, Any]:
+    figure, ax = panel(make, title, label, size=(PANEL, 3.1))
     ax.set_ylim(-2, 102)
-    ax.grid(color=INK, alpha=0.12, lw=0.6)
     return figure, ax
 
 
@@ -183,8 +179,8 @@ def _models(subjects: Sequence[Subject], norm: str, make: Any) -> tuple[Any, str
 def _bars(flips: Flips, norm: str, name: str, make: Any) -> tuple[Any, str]:
     """A histogram of the radii; beside it what was wrong before and what was never flipped."""
     scale, label, _ = UNITS[norm]
-    figure = make(figsize=(PANEL, 2.9))
-    ax = figure.subplots()
+    head = f"{plain(name)}, {NORM_TITLES[norm]}" if name else NORM_TITLES[norm]
+    figure, ax = panel(make, f"Samples, %, {head}", label, size=(PANEL, 2.9), grid="y")
     top = scale * flips.highest
     edges = np.linspace(0, top, _HISTOGRAM + 1)
     width = edges[1]
@@ -205,10 +201,6 @@ def _bars(flips: Flips, norm: str, name: str, make: Any) -> tuple[Any, str]:
     ax.set_xticks([sides[0][0], *inner, sides[1][0]], ["wrong\nbefore", *(f"{x:g}" for x in inner), "never"])
     ax.set_xlim(-4.6 * width, top + 4.6 * width)
     ax.margins(y=0.14)
-    ax.set_xlabel(label, fontsize=9)
-    head = f"{plain(name)}, {NORM_TITLES[norm]}" if name else NORM_TITLES[norm]
-    ax.set_title(f"Samples, %, {head}", fontsize=10.5, loc="left", fontweight="bold")
-    ax.grid(axis="y", color=INK, alpha=0.12, lw=0.6)
     return figure, f"Smallest radius found that flips a sample, {NORM_TITLES[norm]} {name}; figures in the table"
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from ...drawing.svg import INK, PANEL, look, plain
+from ...drawing.svg import INK, look, panel, plain, row_panel
 from ...records.metric import Metric, attack_title
 from ...records.names import ATTACKS, NORMS, WORST
 from ..values import UNITS
@@ -101,8 +101,8 @@ def _sizes(metrics: Sequence[Metric], study: Study, clean: str) -> Sizes:
 
 
 def _difference(study: Study, sizes: Sizes, make: Any) -> tuple[Any, str]:
-    figure = make(figsize=(PANEL, 3.0))
-    ax = figure.subplots()
+    label = UNITS[sizes[-1][1].norm][1]
+    figure, ax = panel(make, f"Difference to {plain(study.baseline)}, points", label, grid="y")
     ax.axhline(0, color=INK, lw=1)
     last, many = sizes[-1][0], len(study.methods)
     gap = min((b[0] - a[0] for a, b in pairwise(sizes)), default=last)
@@ -120,9 +120,6 @@ def _difference(study: Study, sizes: Sizes, make: Any) -> tuple[Any, str]:
             ax.plot([x], [mean], marker, color=colour, ms=5.5, mew=0)
     reach = max(2.0, *map(abs, ax.get_ylim()))
     ax.set_ylim(-reach, reach)
-    ax.set_xlabel(UNITS[sizes[-1][1].norm][1], fontsize=9)
-    ax.set_title(f"Difference to {plain(study.baseline)}, points", fontsize=10.5, loc="left", fontweight="bold")
-    ax.grid(axis="y", color=INK, alpha=0.12, lw=0.6)
     name = sizes[-1][1].figure_title
     name = "accuracy" if name == "Accuracy" else name
     return figure, f"Difference to {study.baseline} in {name} at each size of the perturbation"
@@ -131,8 +128,10 @@ def _difference(study: Study, sizes: Sizes, make: Any) -> tuple[Any, str]:
 def _attack_rows(study: Study, metrics: list[Metric], make: Any) -> tuple[Any, str]:
     """A row an attack, in it the methods below each other."""
     many = len(study.methods)
-    figure = make(figsize=(PANEL, len(metrics) * (0.22 + 0.1 * min(many, 8)) + 0.9))
-    ax = figure.subplots()
+    budget = next((metric.budget for metric in metrics if metric.budget), "")
+    titles = [attack_title(metric.kind) for metric in metrics]
+    height = len(metrics) * (0.22 + 0.1 * min(many, 8)) + 0.9
+    figure, ax = row_panel(make, f"mAP by attack, {budget}", "%, higher is better", titles, height)
     for row, metric in enumerate(metrics):
         for place, method in enumerate(study.methods):
             cell = study.cells.get((method, metric))
@@ -146,12 +145,5 @@ def _attack_rows(study: Study, metrics: list[Metric], make: Any) -> tuple[Any, s
             ax.plot([mean], [y], marker, color=colour, ms=5, mew=0)
     for row in range(1, len(metrics)):
         ax.axhline(row - 0.5, color=INK, lw=0.6, alpha=0.12)
-    ax.set_yticks(range(len(metrics)), [plain(attack_title(metric.kind)) for metric in metrics])
-    ax.set_ylim(len(metrics) - 0.5, -0.5)
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x", color=INK, alpha=0.12, lw=0.6)
     ax.set_xlim(-2, 102)
-    ax.set_xlabel("%, higher is better", fontsize=9)
-    budget = next((metric.budget for metric in metrics if metric.budget), "")
-    ax.set_title(f"mAP by attack, {budget}", fontsize=10.5, loc="left", fontweight="bold")
     return figure, f"mAP after each attack at {budget}, a mark a method; the figures are in the tables"

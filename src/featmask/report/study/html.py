@@ -10,7 +10,7 @@ from typing import Any
 from ...records.comparison import Record, Tuning
 from ...records.pictures import Picture
 from ...records.runs import Run
-from ..layout import embedded, file_links, relative_link, templates
+from ..layout import embedded, file_links, relative_link, rendered
 from ..robustness.checks import checks, trust
 from ..robustness.read import read_subject
 from ..values import outline
@@ -68,11 +68,7 @@ def page(study: Study, about: Page) -> str:
     Raises:
         FeatmaskError: a picture that cannot be read or is no PNG.
     """
-    return templates().get_template("report.html.j2").render(_context(study, about))
-
-
-def _context(study: Study, about: Page) -> dict[str, Any]:
-    return {**_figures(study), **_background(study, about), **_attachments(study, about)}
+    return rendered("report.html.j2", **_figures(study), **_background(study, about), **_attachments(study, about))
 
 
 def _figures(study: Study) -> dict[str, Any]:

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from ...drawing.svg import INK, look
+from ...drawing.svg import marks, row_panel
 from ...records.comparison import Tuned, Tuning
 from .lines import Group, Panel
 from .tables import Study
-from .trained import row_axes
 
 NAMES = {"val_accuracy": "validation accuracy", "val_mAP": "validation mAP", "val_loss": "validation loss"}
 
@@ -42,18 +41,13 @@ def tuning_group(study: Study, tuning: Tuning) -> Group | None:
 
 
 def _trials(study: Study, tuning: Tuning, entries: Sequence[Tuned], make: Any) -> tuple[Any, str]:
-    figure, ax = row_axes(make, [entry.method for entry in entries])
+    name = NAMES.get(tuning.metric, tuning.metric)
+    title = f"{name[:1].upper()}{name[1:]} of every trial"
+    figure, ax = row_panel(make, title, "%, higher is better", [entry.method for entry in entries])
     for row, entry in enumerate(entries):
         place = study.methods.index(entry.method) if entry.method in study.methods else row
-        colour, marker = look(place)
-        ax.plot(
-            [100 * v for v in entry.values], [row] * len(entry.values), marker, color=colour, ms=5.5, alpha=0.8, mew=0
-        )
-        if entry.value is not None:
-            ax.plot([100 * entry.value], [row], "|", color=INK, ms=13, mew=1.7)
-    ax.set_xlabel("%, higher is better", fontsize=9)
+        best = None if entry.value is None else 100 * entry.value
+        marks(ax, row, place, [100 * value for value in entry.values], best)
     ax.margins(x=0.08)
     ax.locator_params(axis="x", nbins=6)
-    name = NAMES.get(tuning.metric, tuning.metric)
-    ax.set_title(f"{name[:1].upper()}{name[1:]} of every trial", fontsize=10.5, loc="left", fontweight="bold")
     return figure, f"{name} of every trial, a row a method"
