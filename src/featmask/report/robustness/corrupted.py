@@ -69,13 +69,8 @@ def _heat(subject: Subject, name: str) -> Heat:
 
     groups = []
     for title, kinds in in_groups(list(dict.fromkeys(m.name.partition(":")[0] for m in found if m.severity))):
-        rows = [
-            (
-                corruption_title(k),
-                [shaded(metrics.get(f"{k}:{s}")) for s in severities] + [shaded(kind_mean(metrics, k))],
-            )
-            for k in kinds
-        ]
+        values = {k: [*(metrics.get(f"{k}:{s}") for s in severities), kind_mean(metrics, k)] for k in kinds}
+        rows = [(corruption_title(k), list(map(shaded, own))) for k, own in values.items()]
         groups.append((title, shaded(group_mean(metrics, kinds)), rows))
     return Heat(
         subject.name, name, suite.n, severities, "" if clean is None else number(clean), groups,

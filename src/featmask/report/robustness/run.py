@@ -56,16 +56,8 @@ def told(subject: Subject, root: Path) -> Told:
 def facts(subject: Subject) -> list[tuple[str, str]]:
     """What was measured."""
     about = subject.about
-    found = [
-        (title, str(about[key]))
-        for key, title in (
-            ("checkpoint", "checkpoint"),
-            ("method", "method"),
-            ("data", "data"),
-            ("seed", "training seed"),
-        )
-        if about.get(key) is not None
-    ]
+    titles = {"checkpoint": "checkpoint", "method": "method", "data": "data", "seed": "training seed"}
+    found = [(title, str(about[key])) for key, title in titles.items() if about.get(key) is not None]
     names = about.get("classes")
     if isinstance(names, list) and names:
         shown = ", ".join(map(str, names[:10])) + (", …" if len(names) > 10 else "")

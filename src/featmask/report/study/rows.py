@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from ...records.metric import Metric, show, signed, sized, unsigned_zero
 from ...records.runs import Run
-from ...stats import ENOUGH_SEEDS, MOST_SEEDS, Interval, Paired, could_show
+from ...stats import ENOUGH_SEEDS, MOST_SEEDS, Paired, could_show
 from ..values import csv_text, exact
 from .tables import Cell, Study, sampling
 
@@ -49,8 +49,8 @@ class Row:
     method: str
     seeds: int
     fields: list[Field]
-    dropped: str
-    seconds: str
+    dropped: str = ""
+    seconds: str = ""
 
 
 @dataclass(frozen=True)
@@ -89,15 +89,9 @@ def rows(study: Study, metrics: Sequence[Metric]) -> list[Row]:
     found = []
     for method in study.methods:
         dropped, seconds = study.info(method, "dropped_fraction"), study.info(method, "seconds_per_epoch")
-        found.append(
-            Row(
-                method,
-                len(study.runs_of(method)),
-                [cell_field(metric, study.cells.get((method, metric))) for metric in metrics],
-                "–" if dropped is None else f"{100 * dropped:.2f}",
-                "–" if seconds is None else f"{seconds:.1f}",
-            )
-        )
+        fields = [cell_field(metric, study.cells.get((method, metric))) for metric in metrics]
+        share, time = "–" if dropped is None else f"{100 * dropped:.2f}", "–" if seconds is None else f"{seconds:.1f}"
+        found.append(Row(method, len(study.runs_of(method)), fields, share, time))
     return found
 
 
@@ -105,8 +99,8 @@ def cell_field(metric: Metric, cell: Cell | None) -> Field:
     """A cell for people."""
     if cell is None:
         return Field("–")
-    half = _half_width(cell.interval)
-    text = show(metric, cell.interval.mean) + ("" if half is None else f" ± {show(metric, half)}")
+    mean, low, high = cell.interval
+    text = show(metric, mean) + ("" if math.isnan(low) else f" ± {show(metric, (high - low) / 2)}")
     if cell.paired is None:
         return Field(text, cell.best, cell.tied)
     difference = signed(metric, cell.paired.interval.mean)
@@ -185,8 +179,3 @@ def _effect(size: float) -> str:
     if abs(size) >= LARGE:  # where hardly anything scatters, the digits mean nothing
         return f"beyond {math.copysign(LARGE, size):+.0f}"
     return unsigned_zero(f"{size:+.1f}")
-
-
-def _half_width(interval: Interval) -> float | None:
-    """None for one seed."""
-    return None if math.isnan(interval.low) else (interval.high - interval.low) / 2
