@@ -83,7 +83,9 @@ def across_markdown(members: Sequence[Member], command: str) -> str:
     """The same as Markdown, without the pictures."""
     methods, found = shared_methods(members), aspects(members)
     lines = [f"# {TITLE}", ""]
-    lines += [f"- [{safe(m.name)}]({m.page.replace('.html', '.md')}): {_about(m)}" for m in members]
+    for m in members:
+        about = f"{safe(extent(m.study))}. {safe(m.note)}".rstrip()
+        lines.append(f"- [{safe(m.name)}]({m.page.replace('.html', '.md')}): {about}")
     lines += [""] + [f"- {safe(line)}" for line in sentences(found, methods)]
     for aspect in found:
         head = ["method", *(f"{m.name}: {metric.title}" for m, metric, _ in aspect.members), "better / worse"]
@@ -94,11 +96,6 @@ def across_markdown(members: Sequence[Member], command: str) -> str:
         lines += ["", f"## {aspect.title}", "", *grid(head, body, left=1)]
     lines += ["", "## How to read this", "", *(f"- {safe(line)}" for line in notes(members, found)), ""]
     return "\n".join([*lines, *fenced(command), ""])
-
-
-def _about(member: Member) -> str:
-    study = member.study
-    return f"{safe(extent(study))}. {safe(member.note)}".rstrip()
 
 
 def extent(study: Study) -> str:

@@ -15,12 +15,8 @@ HOW = "featmask doctor CHECKPOINT --save FOLDER"
 
 
 @dataclass(frozen=True)
-class Trust:
-    """Whether figures can be trusted: ``verdict`` is that of the doctor, or ``unchecked``."""
-
+class _Judged:
     verdict: str
-    short: str
-    sentence: str
 
     @property
     def sign(self) -> str:
@@ -29,21 +25,23 @@ class Trust:
 
 
 @dataclass(frozen=True)
-class Check:
+class Trust(_Judged):
+    """Whether figures can be trusted: ``verdict`` is that of the doctor, or ``unchecked``."""
+
+    short: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Check(_Judged):
     """One check for the page; ``curve`` is x, y and their labels where there is something to draw."""
 
     name: str
     group: str
     title: str
-    verdict: str
     figure: str
     why: str
     curve: tuple[list[Any], list[float], str, str] | None
-
-    @property
-    def sign(self) -> str:
-        """Beside the word, never instead of it."""
-        return VERDICTS.get(self.verdict, "?")
 
 
 def checks(doctor: Mapping[str, Any] | None) -> list[tuple[str, list[Check]]]:

@@ -125,7 +125,7 @@ def _background(study: Study, about: Page) -> dict[str, Any]:
         "recipe": outline(first.recipe),
         "environment": versions,
         "version": versions.get("featmask", ""),
-        "archive": _archive(about),
+        "archive": (about.archive.name, relative_link(about.archive, about.root)) if about.archive else ("", ""),
         "runs": [
             {
                 "method": run.method,
@@ -176,11 +176,6 @@ def _info(run: Run) -> str:
     if isinstance(run.info.get("parameters"), int):
         parts.append(f"{run.info['parameters']:,} parameters")
     return ", ".join(parts)
-
-
-def _archive(about: Page) -> tuple[str, str]:
-    """Name of and link to the zip file that holds the runs; empty where there is none."""
-    return ("", "") if about.archive is None else (about.archive.name, relative_link(about.archive, about.root))
 
 
 def _files(run: Run, root: Path) -> list[tuple[str, str]]:

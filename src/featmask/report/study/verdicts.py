@@ -89,7 +89,8 @@ def _subject(study: Study, method: str, metrics: Sequence[Metric]) -> list[str]:
     parts = []
     for outcome, group in groupby(found, key=lambda pair: pair[1].outcome):
         joint = " or " if outcome == "no difference shown" else " and "
-        parts.append(f"{_in_words(outcome)} on {joint.join(_named(study, *pair) for pair in group)}")
+        said = "not enough seeds for a claim" if outcome == "not enough seeds" else outcome
+        parts.append(f"{said} on {joint.join(_named(study, *pair) for pair in group)}")
     seeds = min(cell.paired.n for _, cell in found if cell.paired)
     number = f"{seeds} seed{'s' if seeds > 1 else ''}"
     closing = f"{number}; a claim needs {ENOUGH_SEEDS}" if seeds < ENOUGH_SEEDS else number
@@ -97,10 +98,6 @@ def _subject(study: Study, method: str, metrics: Sequence[Metric]) -> list[str]:
     # mAP is written so at the start of a sentence too
     opening = sizes[:1] if sizes.startswith(("mAP", "mINP")) else sizes[:1].upper()
     return [f"{method} against {study.baseline}: {', '.join(parts)} ({closing}).", f"{opening}{sizes[1:]}."]
-
-
-def _in_words(outcome: str) -> str:
-    return "not enough seeds for a claim" if outcome == "not enough seeds" else outcome
 
 
 def _named(study: Study, metric: Metric, cell: Cell) -> str:
