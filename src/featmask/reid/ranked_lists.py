@@ -90,9 +90,10 @@ def ranked_lists(
 
 def save_lists(searches: Searches, lists: Sequence[Row], path: str | Path) -> None:
     """Draw the lists, with what must be said of the pictures below them."""
-    first = next((place for place, cell in enumerate(lists[0].cells) if cell.right is not None), 0) if lists else 0
+    answers = [place for row in lists for place, cell in enumerate(row.cells) if cell.right is not None]
+    groups = {0: "query"} | ({min(answers): "gallery, nearest first"} if answers else {})
     note = " ".join([KEY, *(f"{text[:1].upper()}{text[1:]}." for text in searches.splits.notes)])
-    save_sheet(path, lists, {0: "query", first: "gallery, nearest first"}, note=note)
+    save_sheet(path, lists, groups, note=note)
 
 
 def typical_query(searches: Searches) -> str:
