@@ -368,15 +368,20 @@ def test_a_bundle_is_put_in_place_whole(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["source", "target"]
 
 
-@pytest.mark.parametrize("name", ["../out", "/tmp/out", "a/../../out", "a\\..\\out", "C:out"])
+@pytest.mark.parametrize("name", ["../out", "a/../../out", "/../out"])
 def test_a_bundle_writes_nowhere_else(tmp_path, name):
     packed = io.BytesIO()
     with tarfile.open(fileobj=packed, mode="w") as tar:
         tar.addfile(tarfile.TarInfo(name))
     (tmp_path / "in").mkdir()
-    with pytest.raises(FeatmaskError, match="no plain file of its folder"):
+    with pytest.raises(FeatmaskError, match=r"came back damaged: .*outside"):
         put_in_place(packed.getvalue(), tmp_path / "in")
     assert [path.name for path in tmp_path.rglob("*")] == ["in"]
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        tar.addfile(tarfile.TarInfo("/out"))
+    unpack(packed.getvalue(), tmp_path / "in")  # within the folder, whatever it says
+    assert contents(tmp_path) == {"in/out": b""}
 
 
 @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])

@@ -153,7 +153,7 @@ def test_a_claim_that_many_comparisons_explain_says_so(tmp_path):
         made += with_metrics([run], "clean", {"accuracy": value, "ece": rng.normal(0.1, 0.01)})
     study = aggregate(made)
     cell = next(cell for (method, metric), cell in study.cells.items() if (method, metric.name) == ("lfm", "accuracy"))
-    assert cell.verdict.outcome == "better"
+    assert cell.outcome == "better"
     assert cell.fragile
     assert "not after correction for 18 comparisons" in verdict_lines(study)[0]
     page = text_of(write_report(tmp_path, made, command="c")["report.html"].read_text())

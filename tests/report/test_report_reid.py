@@ -9,8 +9,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from featmask.drawing.ranked_lists import RankedList, Shown, save_rankings
-from featmask.errors import FeatmaskError
 from featmask.records.figures import Figure
 from featmask.records.run import read_runs
 from featmask.records.suite import Suite, write_suite
@@ -160,33 +158,3 @@ def test_the_report_states_rules_and_rendering_and_escapes_names(runs, tmp_path)
         assert title in page, title
     rows = (tmp_path / "table.csv").read_text()
     assert "lfm,attack_gallery,worst.mAP@8/255,5," in rows
-
-
-def person(level: int) -> np.ndarray:
-    return np.full((32, 16, 3), level, dtype=np.uint8)
-
-
-def test_right_and_wrong_images_have_their_colours(tmp_path):
-    """Each gallery image has a grey of its own; the frame is what touches that grey on its left."""
-    image = pytest.importorskip("PIL.Image")
-    found = (Shown(person(90), "id 1", True), Shown(person(170), "id 2", False))
-    save_rankings([RankedList("clean", Shown(person(40), "id 1", None), found)], tmp_path / "list.png")
-    pixels = np.asarray(image.open(tmp_path / "list.png").convert("RGB")).astype(int)
-    for grey, colour in ((90, (0x00, 0x9E, 0x73)), (170, (0xD5, 0x5E, 0x00))):
-        inside = (pixels == grey).all(2)
-        rows = np.flatnonzero(inside.sum(1) > 16)
-        row = rows[len(rows) // 2]
-        left = np.flatnonzero(inside[row])[0]
-        assert np.abs(pixels[row, left - 2] - colour).max() <= 8
-
-
-def test_rankings_that_cannot_be_drawn_are_refused(tmp_path):
-    query = Shown(person(0), "", None)
-    with pytest.raises(FeatmaskError, match="at least one ranked list"):
-        save_rankings([], tmp_path / "a.png")
-    with pytest.raises(FeatmaskError, match="at least one gallery image"):
-        save_rankings([RankedList("clean", query, ())], tmp_path / "a.png")
-    wrong = Shown(person(0).astype(np.float32), "", True)  # type: ignore[arg-type]
-    with pytest.raises(FeatmaskError, match="uint8"):
-        save_rankings([RankedList("clean", query, (wrong,))], tmp_path / "a.png")
-    assert not list(tmp_path.iterdir())

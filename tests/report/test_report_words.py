@@ -10,10 +10,10 @@ import pytest
 from scipy.stats import ttest_1samp, ttest_rel
 
 from featmask.records.figures import Figure, sized
-from featmask.report.markdown import markdown
 from featmask.report.study.notes import statements
 from featmask.report.study.rows import differences, rows, table_csv
 from featmask.report.study.tables import aggregate
+from featmask.report.study.text import markdown
 from featmask.report.study.verdicts import metric_lines, verdict_lines
 from oracles.planted import planted
 

@@ -420,6 +420,33 @@ def test_a_sheet_shows_every_image_pixel_by_pixel(tmp_path):
         assert any(np.array_equal(windows[y, x, 0], image) for y, x in np.argwhere(corner))
     with pytest.raises(FeatmaskError, match="at least one row"):
         save_sheet(tmp_path / "sheet.png", [])
+    with pytest.raises(FeatmaskError, match="more than 30000 a side; draw fewer"):
+        save_sheet(tmp_path / "large.png", rows * 400)
+    assert not (tmp_path / "large.png").exists()
+
+
+def test_right_and_wrong_images_have_their_colours(tmp_path):
+    """Each image has a grey of its own; the frame is what touches that grey on its left."""
+    greys = {90: (True, (0x00, 0x9E, 0x73)), 170: (False, (0xD5, 0x5E, 0x00)), 40: (None, (0xFF, 0xFF, 0xFF))}
+    row = Row([Cell(np.full((32, 16, 3), grey, np.uint8), right=right) for grey, (right, _) in greys.items()])
+    save_sheet(tmp_path / "sheet.png", [row])
+    pixels = np.round(imread(tmp_path / "sheet.png")[..., :3] * 255).astype(int)
+    for grey, (_, colour) in greys.items():
+        y, x = np.argwhere((pixels == grey).all(2)).min(0)
+        assert np.abs(pixels[y + 16, x - 2] - colour).max() <= 8
+
+
+def test_a_note_stands_below_the_rows_and_changes_nothing_above(tmp_path):
+    rows = [Row([Cell(np.full((144, 72, 3), 90, np.uint8), "one")] * 3)]
+    save_sheet(tmp_path / "plain.png", rows)
+    save_sheet(tmp_path / "noted.png", rows, note="What the signs mean. " * 6)
+    plain, noted = imread(tmp_path / "plain.png"), imread(tmp_path / "noted.png")
+    extra = len(noted) - len(plain)
+    assert extra > 0
+    assert extra % 20 == 0  # whole lines
+    assert np.array_equal(plain[:-20], noted[: len(plain) - 20])
+    assert (noted[len(plain) - 20 :] < 0.9).any(axis=(1, 2)).sum() > extra / 4
+    assert (noted[-10:] == 1).all()
 
 
 @pytest.mark.parametrize(("side", "shown"), [(8, 144), (28, 140), (48, 144), (32, 144), (96, 144), (300, 144)])

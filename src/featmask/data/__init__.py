@@ -6,14 +6,6 @@ from .photos import Augment, Photos
 from .tables import TABLES
 
 __all__ = [
-    "CORRUPTIONS",
-    "TABLES",
-    "Augment",
-    "CorruptedSet",
-    "Images",
-    "Photos",
-    "Splits",
-    "corrupt",
-    "load_images",
+    "CORRUPTIONS", "TABLES", "Augment", "CorruptedSet", "Images", "Photos", "Splits", "corrupt", "load_images",
     "open_corrupted",
-]
+]  # fmt: skip

@@ -56,8 +56,13 @@ class Images(Dataset[Sample]):
         """Mean and standard deviation a channel, of up to ``count`` images in [0, 1], not augmented."""
         plain = Images(self.table, self.rows)
         some = torch.stack([plain[i].image for i in range(0, len(plain), max(1, len(plain) // count))])
-        std, mean = torch.std_mean(some, dim=(0, 2, 3))
-        return mean.tolist(), std.clamp_min(1e-3).tolist()
+        return channel_statistics(some)
+
+
+def channel_statistics(images: torch.Tensor) -> tuple[list[float], list[float]]:
+    """Mean and standard deviation a channel of images (N, C, H, W)."""
+    std, mean = torch.std_mean(images, dim=(0, 2, 3))
+    return mean.tolist(), std.clamp_min(1e-3).tolist()
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch.nn.functional import pad
 from torch.utils.data import Dataset
 
 from ..errors import FeatmaskError, require
 from .grey import grey_patches
-from .images import Sample
+from .images import Sample, channel_statistics
 from .pixels import LatePixels, Pixels
 
 #: Share of the image, and height over width, of an erased rectangle (Zhong et al. 2017 and their code).
@@ -114,7 +115,9 @@ class Photos(Dataset[Sample]):
             return Sample(_real(image), int(self.labels[row]), 1.0, row)
         chance = torch.rand(5).tolist()
         if augment.pad:
-            image = _shifted(image, *(int(u * (2 * augment.pad + 1)) - augment.pad for u in chance[:2]))
+            top, left = (int(u * (2 * augment.pad + 1)) for u in chance[:2])
+            height, width = image.shape[-2:]
+            image = pad(image, (augment.pad,) * 4)[:, top : top + height, left : left + width]
         if chance[2] < augment.flip:
             image = image.flip(-1)
         if self._jitter is not None:
@@ -147,26 +150,11 @@ class Photos(Dataset[Sample]):
     def statistics(self, count: int = 512) -> tuple[list[float], list[float]]:
         """Mean and standard deviation a channel, of up to ``count`` images in [0, 1], not augmented."""
         some = torch.stack([self.pixels[row] for row in range(0, len(self), max(1, math.ceil(len(self) / count)))])
-        std, mean = torch.std_mean(_real(some), dim=(0, 2, 3))
-        return mean.tolist(), std.clamp_min(1e-3).tolist()
+        return channel_statistics(_real(some))
 
 
 def _real(image: torch.Tensor) -> torch.Tensor:
     return image.to(torch.float32).div_(255)  # of a new tensor: what was read stays as it is
-
-
-def _shifted(image: torch.Tensor, down: int, right: int) -> torch.Tensor:
-    """The crop of a zero-padded image that starts ``down`` and ``right`` of the image's own corner."""
-    out = torch.zeros_like(image)
-    (to_y, from_y), (to_x, from_x) = _overlap(image.shape[-2], down), _overlap(image.shape[-1], right)
-    out[:, to_y, to_x] = image[:, from_y, from_x]
-    return out
-
-
-def _overlap(size: int, shift: int) -> tuple[slice, slice]:
-    kept = max(0, size - abs(shift))
-    to, source = max(0, -shift), max(0, shift)
-    return slice(to, to + kept), slice(source, source + kept)
 
 
 def _erase(image: torch.Tensor, fill: torch.Tensor) -> None:

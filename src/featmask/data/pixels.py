@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import torch
 from torch.utils.data import get_worker_info
@@ -18,6 +18,8 @@ from ..utils.progress import progress
 #: Up to this many bytes of resized pixels are read once and kept; beyond it images are read when they are needed.
 KEEP_BYTES = 2 * 1024**3
 
+T = TypeVar("T")
+R = TypeVar("R")
 #: How a file becomes 8-bit (3, H, W).
 Read = Callable[[Path], torch.Tensor]
 
@@ -115,16 +117,20 @@ def read_pixels(
             return f"{paths[row]}: {error}"
         return None
 
-    broken: list[str] = []
-    pool = ThreadPoolExecutor(min(8, os.cpu_count() or 1))
-    try:
-        with progress(title, len(paths)) as bar:
-            for fault in pool.map(fill, range(len(paths))):
-                if fault is not None:
-                    broken.append(fault)
-                bar.advance()
-    finally:
-        pool.shutdown(cancel_futures=True)  # whoever interrupts does not wait for the rest
+    broken = [fault for fault in in_threads(title, fill, range(len(paths))) if fault is not None]
     if broken:
         raise FeatmaskError(f"{len(broken)} of {len(paths)} images cannot be read:{listed(broken)}")
     return pixels
+
+
+def in_threads(title: str, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """What ``work`` gives for each item, in order, a bar showing how far it is; Pillow lets other threads run."""
+    pool, found = ThreadPoolExecutor(min(8, os.cpu_count() or 1)), []
+    try:
+        with progress(title, len(items)) as bar:
+            for one in pool.map(work, items):
+                found.append(one)
+                bar.advance()
+    finally:
+        pool.shutdown(cancel_futures=True)  # whoever interrupts does not wait for the rest
+    return found

@@ -19,12 +19,7 @@ from .pixels import Pixels
 
 #: Debian's package dataset-fashion-mnist puts the IDX files here.
 DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
-FASHION_FILES = (
-    "train-images-idx3-ubyte",
-    "train-labels-idx1-ubyte",
-    "t10k-images-idx3-ubyte",
-    "t10k-labels-idx1-ubyte",
-)
+FASHION_FILES = tuple(f"{part}-{kind}-ubyte" for part in ("train", "t10k") for kind in ("images-idx3", "labels-idx1"))
 FASHION_CLASSES = (
     "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
 )  # fmt: skip
@@ -60,7 +55,8 @@ def split(
     return np.sort(first), np.sort(second)
 
 
-def _resized(images: torch.Tensor, size: int | None) -> torch.Tensor:
+def resized(images: torch.Tensor, size: int | None) -> torch.Tensor:
+    """Images (..., H, W) as squares of ``size``; None keeps them."""
     if size is None or images.shape[-2:] == (size, size):
         return images
     functional = require("torchvision.transforms.v2.functional", "train")
@@ -78,7 +74,7 @@ def _elpv(root: Path | None, size: int | None) -> Table:
     strata = np.char.add(np.char.mod("%.2f ", probabilities), types)
     train, test = split(np.arange(len(images)), strata, 0.25)
     return Table(
-        pixels=_resized(torch.from_numpy(images)[:, None], size),
+        pixels=resized(torch.from_numpy(images)[:, None], size),
         labels=(probabilities > 0.5).astype(np.int64),
         classes=("functional", "defective"),
         train=train,
@@ -102,7 +98,7 @@ def _fashion_mnist(root: Path | None, size: int | None) -> Table:
     images, labels = torch.cat([parts[0], parts[2]]), torch.cat([parts[1], parts[3]]).numpy().astype(np.int64)
     rows = np.arange(len(labels))
     return Table(
-        pixels=_resized(images[:, None], size),
+        pixels=resized(images[:, None], size),
         labels=labels,
         classes=FASHION_CLASSES,
         train=rows[: len(parts[0])],
@@ -143,7 +139,7 @@ def _digits(root: Path | None, size: int | None) -> Table:
     pixels = torch.from_numpy((raw.images * (255 / 16)).round().astype(np.uint8))[:, None]
     labels = raw.target.astype(np.int64)
     train, test = split(np.arange(len(labels)), labels, 0.25)
-    return Table(_resized(pixels, size), labels, tuple(str(digit) for digit in range(10)), train, test, labels)
+    return Table(resized(pixels, size), labels, tuple(str(digit) for digit in range(10)), train, test, labels)
 
 
 def _imagefolder(root: Path | None, size: int | None) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,12 @@ import numpy.typing as npt
 from ..errors import require
 
 INK, SOFT, PAPER = "#1a1d21", "#57606a", "#ffffff"
-#: Okabe and Ito's green and vermilion, which colour-blind readers tell apart; the query's frame says nothing.
-RIGHT, WRONG, NEUTRAL = "#009E73", "#D55E00", "#57606a"
+#: Okabe and Ito's green and vermilion, which colour-blind readers tell apart.
+RIGHT, WRONG = "#009E73", "#D55E00"
 #: A power of two: the canvas is as many pixels wide as was computed, without rounding.
 DPI = 128
 FRAME = 5
-#: Heights of type, in pixels; the width of a character on average, as a share of them.
-TEXT, SMALL, HEADING = 13.0, 12.5, 17.0
+#: Width of a character on average, as a share of the height of type.
 CHARACTER = 0.56
 #: What a user's own settings would change.
 STYLE = {"text.usetex": False, "font.family": "sans-serif", "savefig.bbox": None, "axes.unicode_minus": True}
@@ -37,10 +35,10 @@ class Canvas:
         """Pixel by pixel, (x, y) being its top left corner."""
         self.figure.figimage(pixels, x, self.height - y - len(pixels), origin="upper")
 
-    def frame(self, x: int, y: int, width: int, height: int, right: bool | None) -> None:
+    def frame(self, x: int, y: int, width: int, height: int, right: bool) -> None:
         """Around an image, not over it."""
         patches = require("matplotlib.patches", "report")
-        colour = NEUTRAL if right is None else RIGHT if right else WRONG
+        colour = RIGHT if right else WRONG
         for left, top, across, down in (
             (x - FRAME, y - FRAME, width + 2 * FRAME, FRAME),
             (x - FRAME, y + height, width + 2 * FRAME, FRAME),
@@ -70,12 +68,6 @@ class Canvas:
         """Text as it is, ``size`` in pixels: a dollar sign begins no mathematics."""
         points = size * 72 / DPI
         self.axes.text(x, y, text, fontsize=points, color=colour, va="center", parse_math=False, **options)
-
-
-def wrapped(text: str, width: int) -> list[str]:
-    """Lines of small type that stay within a width, by the average character."""
-    longest = max(20, int(width / (CHARACTER * SMALL)))
-    return [line for part in text.splitlines() for line in textwrap.wrap(part, longest)]
 
 
 def cut(text: str, width: int, size: float) -> str:

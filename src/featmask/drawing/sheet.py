@@ -29,6 +29,8 @@ SIGN, WIDEST = 20, 180
 #: Images below so many pixels are enlarged as squares, since smoothing would invent what is not there; they all have
 #: one size if a whole multiple comes so close to ``TALL``.
 PIXELLED, CLOSE = 64, 0.9
+#: Pixels of a side beyond which no viewer is of use.
+LARGEST = 30_000
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,7 @@ class _Layout:
 
     rows: Sequence[Row]
     groups: Mapping[int, str]
+    note: str
 
     @cached_property
     def cells(self) -> list[Cell]:
@@ -115,6 +118,11 @@ class _Layout:
         }
 
     @cached_property
+    def closing(self) -> list[str]:
+        """The lines of the note."""
+        return textwrap.wrap(self.note, max(20, int((self.width - 2 * MARGIN) / (CHARACTER * TEXT))))
+
+    @cached_property
     def top(self) -> int:
         lines = max(map(len, self.headings.values()), default=0)
         return MARGIN + (lines * LINE + 6 if lines else 0)
@@ -133,7 +141,8 @@ class _Layout:
 
     @cached_property
     def down(self) -> int:
-        return self.top + sum(self.height(row) + BETWEEN for row in self.rows) - BETWEEN + MARGIN
+        rows = sum(self.height(row) + BETWEEN for row in self.rows)
+        return self.top + rows - BETWEEN + len(self.closing) * LINE + MARGIN
 
 
 def _width(text: str, factor: float = CHARACTER) -> int:
@@ -163,22 +172,30 @@ def nearest(size: int, shown: int) -> npt.NDArray[np.int64]:
     return ((2 * np.arange(shown, dtype=np.int64) + 1) * size) // (2 * shown)
 
 
-def save_sheet(path: str | Path, rows: Sequence[Row], groups: Mapping[int, str] | None = None) -> None:
+def save_sheet(
+    path: str | Path, rows: Sequence[Row], groups: Mapping[int, str] | None = None, *, note: str = ""
+) -> None:
     """Draw the rows; equal ones give equal bytes under one version of matplotlib.
 
     Args:
         path: written beside and renamed.
         rows: from the top down; one without cells shows its title alone.
         groups: column -> heading of the columns that begin there, which a gap sets apart.
+        note: at the bottom: what the signs mean, and what the images are if they are no photographs.
 
     Raises:
-        FeatmaskError: no rows.
+        FeatmaskError: no rows, or more images than a picture holds.
         MissingExtraError: matplotlib is not installed.
     """
     if not rows:
         raise FeatmaskError("expected at least one row of images, got none")
     drawing = require("matplotlib", "report")
-    layout = _Layout(rows, groups or {})
+    layout = _Layout(rows, groups or {}, note)
+    if max(layout.width, layout.down) > LARGEST:
+        raise FeatmaskError(
+            f"{len(rows)} rows of up to {layout.columns} images make a picture of {layout.width} x {layout.down} "
+            f"pixels, more than {LARGEST} a side; draw fewer rows or images"
+        )
     with drawing.rc_context(STYLE), replacing(path) as beside:
         canvas = Canvas(layout.width, layout.down)
         for start, lines in layout.headings.items():
@@ -188,6 +205,8 @@ def save_sheet(path: str | Path, rows: Sequence[Row], groups: Mapping[int, str] 
         for row in rows:
             _draw_row(canvas, layout, row, top)
             top += layout.height(row) + BETWEEN
+        for number, line in enumerate(layout.closing):
+            canvas.text(MARGIN, top - BETWEEN / 2 + (number + 0.5) * LINE, line, TEXT, SOFT)
         canvas.save(beside)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -70,6 +70,33 @@ def drawn(draw: Callable[[Any], tuple[Any, str]], prefix: str) -> str:
         for _ in range(2):
             figure.tight_layout(pad=0.5)
         return to_svg(figure, prefix, label)
+
+
+def panel(make: Any, title: str, label: str, *, size: tuple[float, float] = (PANEL, 3.0), grid: str = "both") -> Any:
+    """A figure and its axes, titled above, labelled below, with a faint grid along ``grid``: x, y or both."""
+    figure = make(figsize=size)
+    ax = figure.subplots()
+    ax.set_title(title, fontsize=10.5, loc="left", fontweight="bold")
+    ax.set_xlabel(label, fontsize=9)
+    ax.grid(axis=grid, color=INK, alpha=0.12, lw=0.6)
+    return figure, ax
+
+
+def row_panel(make: Any, title: str, label: str, rows: Sequence[str], height: float | None = None) -> Any:
+    """The same with a row a name, from the top down."""
+    figure, ax = panel(make, title, label, size=(PANEL, height or 0.3 * len(rows) + 0.85), grid="x")
+    ax.set_yticks(range(len(rows)), [plain(name) for name in rows])
+    ax.set_ylim(len(rows) - 0.5, -0.5)
+    ax.tick_params(axis="y", length=0)
+    return figure, ax
+
+
+def marks(ax: Any, row: int, number: int, values: Sequence[float], middle: float | None) -> None:
+    """The n-th method's runs as marks in a row, an upright bar where their middle is."""
+    colour, marker = look(number)
+    ax.plot(values, [row] * len(values), marker, color=colour, ms=5.5, alpha=0.8, mew=0)
+    if middle is not None:
+        ax.plot([middle], [row], "|", color=INK, ms=13, mew=1.7)
 
 
 def to_svg(figure: Any, prefix: str, label: str) -> str:

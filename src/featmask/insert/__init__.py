@@ -36,12 +36,5 @@ from .hooks import inplace_is_safe
 from .points import Point, point_shape, shallow_points
 
 __all__ = [
-    "Attachment",
-    "Point",
-    "attach",
-    "attached",
-    "detach",
-    "inplace_is_safe",
-    "point_shape",
-    "shallow_points",
-]
+    "Attachment", "Point", "attach", "attached", "detach", "inplace_is_safe", "point_shape", "shallow_points",
+]  # fmt: skip

@@ -61,10 +61,8 @@ class Attachment:
         self.remove()
 
     def __repr__(self) -> str:
-        return f"Attachment({', '.join(f'{type(layer).__name__} at {point}' for layer, point in self._pairs())})"
-
-    def _pairs(self) -> list[tuple[nn.Module, Point]]:
-        return list(zip(self.layers, self.points, strict=True))
+        placed = (f"{type(layer).__name__} at {point}" for layer, point in zip(self.layers, self.points, strict=True))
+        return f"Attachment({', '.join(placed)})"
 
 
 def attach(

@@ -43,7 +43,8 @@ class MaskHook:
             return x  # branches merged for inference: nothing to mask
         if isinstance(x, fx.Proxy):
             # keep the layer whole in the graph: tracing through a random layer would freeze its choices
-            return x.tracer.create_proxy("call_module", _path_in(x.tracer, layer), (x,), {})
+            tracer: Any = x.tracer
+            return tracer.create_proxy("call_module", tracer.path_of_module(layer), (x,), {})
         return layer(x)
 
 
@@ -151,7 +152,7 @@ def _host(target: nn.Module) -> tuple[tuple[str, ...], nn.Module]:
     if is_leaf(target):
         return (), target
     leaves = [(tuple(name.split(".")), module) for name, module in target.named_modules() if name and is_leaf(module)]
-    leaves = [(path, module) for path, module in leaves if not _in_parametrization(path)]
+    leaves = [(path, module) for path, module in leaves if not any(map(_is_guest, path))]
     if not leaves:
         raise FeatmaskError(f"{type(target).__name__} holds no module to put the layer in; choose a neighbouring one")
     for path, module in leaves:
@@ -164,12 +165,8 @@ def is_leaf(module: nn.Module) -> bool:
     """Whether the module holds no others, attached layers and parametrisations aside, and is no container."""
     if isinstance(module, (*_CONTAINERS, torch.jit.ScriptModule)):
         return False  # also when empty: an empty nn.Sequential would run its first child
-    return all(name == "parametrizations" or name.startswith(CHILD) for name, _ in module.named_children())
+    return all(_is_guest(name) for name, _ in module.named_children())
 
 
-def _in_parametrization(path: tuple[str, ...]) -> bool:
-    return any(name == "parametrizations" or name.startswith(CHILD) for name in path)
-
-
-def _path_in(tracer: Any, layer: nn.Module) -> str:
-    return str(tracer.path_of_module(layer))
+def _is_guest(name: str) -> bool:
+    return name == "parametrizations" or name.startswith(CHILD)

@@ -146,7 +146,8 @@ def list_points(trace: Trace, max_reduction: int = SHALLOW) -> list[Point]:
             continue
         around = [parent for parent in _parents(name) if parent in shallow]
         if call.leaf:
-            keep = not around and (call.conv or _resizes(call))
+            resizes = call.entering is not None and call.shape is not None and call.entering[2:] != call.shape[2:]
+            keep = not around and (call.conv or resizes)
         else:
             keep = outermost[call.token] == name and (not around or _is_block(name, shallow))
         if keep:
@@ -214,10 +215,6 @@ def _matches(trace: Trace, size: Size) -> bool:
 def _stride(trace: Trace, call: Call) -> int:
     assert call.shape is not None
     return max(1, round(max(trace.input[2] / max(1, call.shape[2]), trace.input[3] / max(1, call.shape[3]))))
-
-
-def _resizes(call: Call) -> bool:
-    return call.entering is not None and call.shape is not None and call.entering[2:] != call.shape[2:]
 
 
 def _parents(name: str) -> list[str]:

@@ -7,6 +7,7 @@ import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import torch
@@ -179,7 +180,7 @@ def _run(model: nn.Module, args: tuple[Any, ...]) -> Trace:
     with _untouched(model), ExitStack() as stack:
         for name, module in model.named_modules():
             if not isinstance(module, torch.jit.ScriptModule) and module not in guests:
-                handle = module.register_forward_hook(_Named(name, hook), with_kwargs=True)
+                handle = module.register_forward_hook(partial(hook, name), with_kwargs=True)
                 stack.callback(handle.remove)
         model(*args)
     images = [tuple(arg.shape) for arg in args if isinstance(arg, Tensor) and arg.dim() == 4]
@@ -189,15 +190,6 @@ def _run(model: nn.Module, args: tuple[Any, ...]) -> Trace:
         raise FeatmaskError("expected a model of N x C x H x W images; no such tensor went in. Pass example=")
     trace.input = images[0]
     return trace
-
-
-@dataclass(frozen=True)
-class _Named:
-    name: str
-    record: Any
-
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
-        self.record(self.name, module, args, kwargs, output)
 
 
 def _device_dtype(model: nn.Module) -> tuple[torch.device, torch.dtype]:

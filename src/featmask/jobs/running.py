@@ -9,8 +9,6 @@ from .job import Job, Where
 from .local import in_this_process, in_workers
 from .overview import overview
 
-__all__ = ["listed", "run_jobs"]
-
 
 def run_jobs(jobs: Sequence[Job], where: Where | None = None) -> dict[str, str]:
     """Do jobs that need nothing of each other, and show how far they are.

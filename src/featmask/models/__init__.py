@@ -6,12 +6,6 @@ from .normalized import Normalized
 from .outputs import is_differentiable, looks_like_probabilities
 
 __all__ = [
-    "Normalized",
-    "build_model",
-    "is_differentiable",
-    "load_into",
-    "looks_like_probabilities",
-    "pretrained_statistics",
-    "read_checkpoint",
-    "save_checkpoint",
-]
+    "Normalized", "build_model", "is_differentiable", "load_into", "looks_like_probabilities",
+    "pretrained_statistics", "read_checkpoint", "save_checkpoint",
+]  # fmt: skip

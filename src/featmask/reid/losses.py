@@ -17,8 +17,6 @@ from torch.nn import functional
 from ..errors import FeatmaskError, require
 from ..utils.option import Option
 
-__all__ = ["LOSSES", "Loss", "RetrievalLoss", "build_loss", "check_term"]
-
 #: One term: name, weight, options.
 Term = tuple[str, float, Mapping[str, Any]]
 
@@ -84,10 +82,6 @@ def _pair_wise(name: str) -> Callable[[dict[str, Any], int, int], nn.Module]:
     return lambda options, ids, features: _Metric(getattr(_library("losses"), name)(**options))
 
 
-def _arcface(options: dict[str, Any], ids: int, features: int) -> nn.Module:
-    return _Metric(_library("losses").ArcFaceLoss(ids, features, **options))
-
-
 #: By name. Distances: ``triplet`` takes the features as they are, the others at length 1. ``contrastive`` is the
 #: library's form: a hinge that is not squared, and means over the pairs that still cost something. ``arcface`` gives
 #: its margin in degrees and learns a weight matrix (feature length, identities) of its own.
@@ -113,7 +107,7 @@ LOSSES: dict[str, Loss] = {
         {"pos_margin": Option(0.0), "neg_margin": Option(1.0)},
     ),
     "arcface": Loss(
-        _arcface,
+        lambda options, ids, features: _Metric(_library("losses").ArcFaceLoss(ids, features, **options)),
         "Deng et al. 2019, ArcFace: additive angular margin loss",
         {"margin": Option(28.6, high=90.0), "scale": Option(64.0, above=True)},
     ),

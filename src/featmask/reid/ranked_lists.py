@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from ..drawing.ranked_lists import RankedList, Shown, save_rankings
+from ..drawing.sheet import Cell, Pixels, Row, enlarged, save_sheet
 from ..errors import FeatmaskError, listed
 from ..evaluation import frozen
 from ..records.titles import attack_words
@@ -24,6 +23,14 @@ from .searches import Searches
 
 #: How strongly a change of pixels is drawn.
 MAGNIFIED = 20
+#: The longer side of an image in the picture.
+TALL = 288
+#: Stands where a list has no change to show.
+NOTHING = np.full((1, 1, 3), 255, dtype=np.uint8)
+KEY = (
+    "Green frame and tick: the query's identity. Orange-red frame and cross: another identity. Gallery images of the "
+    "query's person by the query's camera, and junk, are left out."
+)
 
 
 def ranked_lists(
@@ -33,7 +40,7 @@ def ranked_lists(
     *,
     top: int = 10,
     title: str = "",
-) -> tuple[list[RankedList], list[dict[str, Any]]]:
+) -> tuple[list[Row], list[dict[str, Any]]]:
     """A list for each query, and another after each attack on it; the gallery stays clean.
 
     Args:
@@ -44,7 +51,7 @@ def ranked_lists(
         title: before each list's own, to tell models apart.
 
     Returns:
-        The lists as ``save_rankings`` draws them, and the same as JSON values.
+        The lists as ``save_lists`` draws them, and the same as JSON values.
 
     Raises:
         FeatmaskError: a file that is no query of this data set.
@@ -61,7 +68,7 @@ def ranked_lists(
             moved = adversarial(searches.descriptor, attack, x, guides, features, torch.Generator().manual_seed(0))
             changed = chosen.moved(np.arange(len(rows)), features_of(searches.descriptor, moved).float().cpu())
             asked.append((f"after {attack_words(attack.name)}", changed, moved.cpu()))
-    lists: list[list[RankedList]] = [[] for _ in rows]
+    lists: list[list[Row]] = [[] for _ in rows]
     told: list[list[dict[str, Any]]] = [[] for _ in rows]
     for how, side, pixels in asked:
         found = rank(
@@ -69,18 +76,23 @@ def ranked_lists(
         )
         for place, row in enumerate(rows.tolist()):
             name = ", ".join(part for part in (title, query.side.paths[row].name, how or "clean") if part)
-            change = pixels[place] - clean[place] if how else None
-            lists[place].append(_drawn(name, side, gallery, found, place, pixels[place], change))
+            asking = [Cell(_enlarged(pixels[place]), _whose(side, place))]
+            if how:
+                change = _enlarged(0.5 + MAGNIFIED * (pixels[place] - clean[place]))
+                asking.append(Cell(change, f"change x {MAGNIFIED}"))
+            elif attacks:
+                asking.append(Cell(NOTHING))
+            lists[place].append(Row([*asking, *_answers(gallery, found, place)], title=name))
             told[place].append(_told(how or "clean", side, gallery, found, place))
     return [one for group in lists for one in group], [one for group in told for one in group]
 
 
-def save_lists(searches: Searches, lists: Sequence[RankedList], path: str | Path) -> None:
+def save_lists(searches: Searches, lists: Sequence[Row], path: str | Path) -> None:
     """Draw the lists, with what must be said of the pictures below them."""
-    note = "Gallery images of the query's person by the query's camera, and junk, are left out."
-    save_rankings(
-        lists, path, note=" ".join([note, *(f"{text[:1].upper()}{text[1:]}." for text in searches.splits.notes)])
-    )
+    answers = [place for row in lists for place, cell in enumerate(row.cells) if cell.right is not None]
+    groups = {0: "query"} | ({min(answers): "gallery, nearest first"} if answers else {})
+    note = " ".join([KEY, *(f"{text[:1].upper()}{text[1:]}." for text in searches.splits.notes)])
+    save_sheet(path, lists, groups, note=note)
 
 
 def typical_query(searches: Searches) -> str:
@@ -110,42 +122,22 @@ def find_query(side: Side, name: str) -> int:
     raise FeatmaskError(f"no query {name!r}; expected one of the query part's {len(side)} files, such as{some}")
 
 
-def _drawn(
-    title: str,
-    side: Described,
-    gallery: Described,
-    found: Ranking,
-    place: int,
-    pixels: torch.Tensor,
-    change: torch.Tensor | None,
-) -> RankedList:
-    camera = "" if side.cams is None else f", camera {side.cams[place]}"
-    return RankedList(
-        title,
-        Shown(_levels(pixels), f"id {side.pids[place]}{camera}", None),
-        tuple(
-            Shown(
-                gallery.side.photos.uint8(int(gallery.rows[index])).permute(1, 2, 0).numpy(),
-                _caption(gallery, int(index), float(found.distances[place, column])),
-                bool(found.right[place, column]),
-            )
-            for column, index in enumerate(found.indices[place])
-            if index >= 0
-        ),
-        None if change is None else _levels(0.5 + MAGNIFIED * change),
-        f"change x {MAGNIFIED}",
-    )
+def _answers(gallery: Described, found: Ranking, place: int) -> Iterator[Cell]:
+    """The images that were found for a query, best first."""
+    for column, index in enumerate(found.indices[place].tolist()):
+        if index >= 0:
+            pixels = gallery.side.photos.uint8(int(gallery.rows[index])).permute(1, 2, 0).numpy()
+            caption = f"{column + 1}: {_whose(gallery, index)}\n{found.distances[place, column]:.3f}"
+            yield Cell(enlarged(pixels, TALL), caption, bool(found.right[place, column]))
 
 
-def _caption(gallery: Described, index: int, distance: float) -> str:
-    person = "a distractor" if gallery.pids[index] == 0 else f"id {gallery.pids[index]}"
-    camera = "" if gallery.cams is None else f", camera {gallery.cams[index]}"
-    return f"{person}{camera}\n{distance:.3f}"
+def _whose(side: Described, row: int) -> str:
+    person = "distractor" if side.pids[row] == 0 else f"id {side.pids[row]}"
+    return person if side.cams is None else f"{person}, cam {side.cams[row]}"
 
 
-def _levels(pixels: torch.Tensor) -> npt.NDArray[np.uint8]:
-    shown: npt.NDArray[np.uint8] = (pixels.clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
-    return shown
+def _enlarged(pixels: torch.Tensor) -> Pixels:
+    return enlarged(pixels.permute(1, 2, 0).numpy(), TALL)
 
 
 def _told(how: str, side: Described, gallery: Described, found: Ranking, place: int) -> dict[str, Any]:

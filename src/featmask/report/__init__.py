@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from ..errors import require
@@ -11,24 +12,15 @@ if TYPE_CHECKING:
     from .robustness import write_robustness
     from .study.write import write_report
 
+_HOME = {"rebuild": ".across.rebuilding", "write_report": ".study.write", "write_robustness": ".robustness"}
 __all__ = ["rebuild", "write_report", "write_robustness"]
 
 
 def __getattr__(name: str) -> Any:
     # tables are printed on terminals that have no use for pictures: their libraries are asked for where they are used
-    if name not in __all__:
+    if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     require("matplotlib", "report")
     require("jinja2", "report")
     require("pydantic", "report")
-    if name == "rebuild":
-        from .across.rebuilding import rebuild
-
-        return rebuild
-    if name == "write_robustness":
-        from .robustness import write_robustness
-
-        return write_robustness
-    from .study.write import write_report
-
-    return write_report
+    return getattr(importlib.import_module(_HOME[name], __name__), name)

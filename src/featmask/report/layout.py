@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import os
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import jinja2
@@ -14,15 +16,13 @@ from ..errors import FeatmaskError
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def templates() -> jinja2.Environment:
-    """Ours: everything is escaped, a name that is missing is a mistake."""
-    return jinja2.Environment(
-        loader=jinja2.PackageLoader("featmask.report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
+def rendered(template: str, **context: Any) -> str:
+    """A page from one of our templates: everything is escaped, a name that is missing is a mistake."""
+    loader = jinja2.PackageLoader("featmask.report")
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined
     )
+    return environment.get_template(template).render(context)
 
 
 def relative_link(path: Path, root: Path) -> str:
@@ -33,6 +33,14 @@ def relative_link(path: Path, root: Path) -> str:
         return ""
     # a name may hold what means something in a link: '#', '?', a colon
     return "./" + quote(Path(link).as_posix())
+
+
+def file_links(folder: Path, names: Iterable[str], suites: Iterable[str], root: Path) -> list[tuple[str, str]]:
+    """Name and link, from a page in ``root``, of the files of a folder that are there, those of suites among them."""
+    records = (f"eval/{suite}{ending}" for suite in suites for ending in (".json", ".samples.csv"))
+    paths = [(name, folder / name) for name in (*names, *records)]
+    links = [(name.removeprefix("eval/"), relative_link(path, root)) for name, path in paths if path.is_file()]
+    return [(name, link) for name, link in links if link]
 
 
 def embedded(path: str | Path) -> tuple[str, int]:

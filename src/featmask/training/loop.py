@@ -35,8 +35,6 @@ from .processes import count, is_main, mean_of_each, on_cpu, part_of_the_mean, r
 from .sampling import Batches, Seeded, Shares, Shuffle
 from .state import TrainingState
 
-__all__ = ["TrainingTask", "fit", "seed_everything"]
-
 STATE = "state/last.pt"
 
 
@@ -123,7 +121,10 @@ def fit(
     if count() > 1 and accelerator.device.type == "cpu":
         prepared.register_comm_hook(None, lambda _, bucket: mean_of_each(bucket))
     bare = cast(_ModelAndObjective, accelerator.unwrap_model(prepared))
-    average = _average(bare.model, settings.ema) if settings.ema else None
+    average: AveragedModel | None = None
+    if settings.ema:
+        rule = get_ema_multi_avg_fn(settings.ema)  # type: ignore[no-untyped-call]
+        average = AveragedModel(bare.model, multi_avg_fn=rule, use_buffers=True)
     kept: nn.Module = bare.model if average is None else average.module
     state = TrainingState(folder / STATE, bare, optimizer, average, task.best_by)
     first = state.load()
@@ -221,10 +222,6 @@ class Epochs:
         # one read-back a step, for both figures
         figures = torch.stack([loss.detach().float(), right.float()]).tolist()
         return figures[0], int(figures[1])
-
-
-def _average(model: nn.Module, decay: float) -> AveragedModel:
-    return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)  # type: ignore[no-untyped-call]
 
 
 def _accelerator(device: str, amp: str) -> Any:

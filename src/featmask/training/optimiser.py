@@ -15,11 +15,9 @@ from ..recipe import Train
 SCALE = "scale"
 
 
-def _alike(_: str) -> float:
-    return 1.0
-
-
-def make_optimizer(model: nn.Module, settings: Train, scale: Callable[[str], float] = _alike) -> torch.optim.Optimizer:
+def make_optimizer(
+    model: nn.Module, settings: Train, scale: Callable[[str], float] = lambda _: 1.0
+) -> torch.optim.Optimizer:
     """SGD with Nesterov momentum, Adam (decay in the gradient) or AdamW.
 
     Args:
@@ -34,12 +32,8 @@ def make_optimizer(model: nn.Module, settings: Train, scale: Callable[[str], flo
             decayed = settings.decay_all or parameter.ndim > 1
             grouped.setdefault((scale(name), decayed), []).append(parameter)
     groups: list[dict[str, Any]] = [
-        {
-            "params": grouped[share, decayed],
-            "weight_decay": settings.weight_decay if decayed else 0.0,
-            SCALE: share,
-        }
-        for share, decayed in sorted(grouped, reverse=True)
+        {"params": grouped[key], "weight_decay": settings.weight_decay * key[1], SCALE: key[0]}
+        for key in sorted(grouped, reverse=True)
     ]
     if settings.optimizer == "sgd":
         nesterov = settings.momentum > 0

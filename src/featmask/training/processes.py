@@ -17,20 +17,6 @@ import torch
 
 from ..errors import FeatmaskError, FeatmaskWarning, require
 
-__all__ = [
-    "alone",
-    "count",
-    "from_main",
-    "is_main",
-    "main_first",
-    "mean_of_each",
-    "on_cpu",
-    "part_of_the_mean",
-    "rank",
-    "together",
-    "totals",
-]
-
 T = TypeVar("T")
 
 #: How torchrun, and the MPI libraries that accelerate knows, tell how many processes they have started.

@@ -16,8 +16,6 @@ from torch.utils.data import Dataset, Sampler
 
 from ..errors import FeatmaskError
 
-__all__ = ["Batches", "Place", "Replays", "Seeded", "Shares", "Shuffle"]
-
 #: A sample, and the seed of what is random about it: (row, seed).
 Place = tuple[int, int]
 

@@ -14,8 +14,6 @@ from torch import nn
 from ..family import probability_of
 from ..recipe import ChosenMethod, Schedule
 
-__all__ = ["share_at", "steering"]
-
 
 def share_at(schedule: Schedule, epoch: float) -> float:
     """The share of the full probability, from ``schedule.start`` to 1.

@@ -6,15 +6,9 @@
 
 from .apply import corrupt
 from .published import CorruptedSet, open_corrupted
-from .tables import CORRUPTIONS, FROST, GROUPS, SEVERITIES, severity_table
+from .tables import CORRUPTIONS, FROST, SEVERITIES, severity_table
 
 __all__ = [
-    "CORRUPTIONS",
-    "FROST",
-    "GROUPS",
-    "SEVERITIES",
-    "CorruptedSet",
-    "corrupt",
-    "open_corrupted",
+    "CORRUPTIONS", "FROST", "SEVERITIES", "CorruptedSet", "corrupt", "open_corrupted",
     "severity_table",
-]
+]  # fmt: skip

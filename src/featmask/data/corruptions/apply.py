@@ -49,7 +49,7 @@ def corrupt(pixels: torch.Tensor, name: str, severity: int, rows: Sequence[int],
     Raises:
         FeatmaskError: an unknown name, a severity, seed or row out of range, pixels of another shape, type or range, or
             not one row an image.
-        MissingExtraError: Pillow is not installed (pixelate and jpeg_compression).
+        MissingExtraError: Pillow (pixelate, jpeg_compression) or SciPy (defocus_blur) is not installed.
     """
     numbers = _checked(pixels, name, severity, rows, seed)
     clean = (pixels.detach().to("cpu", torch.float32) * 255).round_().div_(255).contiguous()

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
+from ...errors import require
+
 #: Kernel weights below this change nothing that 8 bits show.
 _NOTHING = 1e-8
 
@@ -17,25 +19,13 @@ def correlate(image: torch.Tensor, kernel: torch.Tensor) -> torch.Tensor:
     """Correlate each channel with an odd square kernel; the image goes on mirrored, its border pixel not repeated."""
     reach = kernel.shape[-1] // 2
     padded = F.pad(image, (reach,) * 4, mode="reflect")
-    size = [_smooth(side) for side in padded.shape[-2:]]
+    fast = require("scipy.fft", "train").next_fast_len
+    size = [fast(side, real=True) for side in padded.shape[-2:]]
     # correlation is convolution with the turned kernel; what wraps around falls into the margin that is cut off
     product = torch.fft.rfft2(padded, s=size) * torch.fft.rfft2(kernel.flip(0, 1), s=size)
     out: torch.Tensor = torch.fft.irfft2(product, s=size)
     height, width = image.shape[-2:]
     return out[:, 2 * reach : 2 * reach + height, 2 * reach : 2 * reach + width]
-
-
-@lru_cache(maxsize=64)
-def _smooth(size: int) -> int:
-    """The next length with no prime factor above 5, which transforms fast."""
-    while True:
-        rest = size
-        for prime in (2, 3, 5):
-            while rest % prime == 0:
-                rest //= prime
-        if rest == 1:
-            return size
-        size += 1
 
 
 def smooth(image: torch.Tensor, sigma: float, *, mode: str, truncate: float) -> torch.Tensor:

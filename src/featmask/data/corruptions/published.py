@@ -10,10 +10,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ...errors import FeatmaskError, listed, require
+from ...errors import FeatmaskError, listed
 from ..folder import SUFFIXES, read_folder
 from ..photos import Photos
 from ..pixels import Pixels
+from ..tables import resized
 from .tables import CORRUPTIONS, SEVERITIES
 
 #: The published archives hold four more, meant for choosing hyper-parameters.
@@ -100,12 +101,7 @@ class _Block:
         return len(self.array)
 
     def __getitem__(self, row: int, /) -> torch.Tensor:
-        image = torch.from_numpy(np.array(self.array[row])).permute(2, 0, 1)
-        if self.size is None or image.shape[-2:] == (self.size, self.size):
-            return image.contiguous()
-        functional = require("torchvision.transforms.v2.functional", "train")
-        out: torch.Tensor = functional.resize(image, [self.size, self.size], antialias=True)
-        return out
+        return resized(torch.from_numpy(np.array(self.array[row])).permute(2, 0, 1), self.size).contiguous()
 
 
 class _Cifar(CorruptedSet):

@@ -1,4 +1,4 @@
-"""How strong each of the fifteen corruptions is at each severity: published constants, nothing else.
+"""The fifteen corruptions, and how strong each is at each severity: published constants, nothing else.
 
 Source: Hendrycks and Dietterich, "Benchmarking Neural Network Robustness to Common Corruptions and Perturbations" (ICLR
 2019) and the authors' generators, github.com/hendrycks/robustness, ImageNet-C/create_c: ``make_imagenet_c.py`` (commit
@@ -8,13 +8,13 @@ the size of the image, but for elastic_transform, whose lengths the authors writ
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import NamedTuple
 
 from ...records import names
 
-GROUPS: dict[str, tuple[str, ...]] = {title.lower(): kinds for title, kinds in names.CORRUPTIONS.items()}
-#: In the published order; what is drawn for an image depends on a name's place in it.
-CORRUPTIONS: tuple[str, ...] = tuple(kind for kinds in GROUPS.values() for kind in kinds)
+#: In the published order; what is drawn for an image depends on a name's place in it, so it never changes.
+CORRUPTIONS: tuple[str, ...] = tuple(chain.from_iterable(names.CORRUPTIONS.values()))
 SEVERITIES: tuple[int, ...] = (1, 2, 3, 4, 5)
 #: For records: frost is rendered here. The published one pastes photographs.
 FROST = "rendered"

@@ -73,20 +73,13 @@ def plasma(size: int, decay: float, rng: np.random.Generator) -> npt.NDArray[np.
         new = draws[used : used + 3 * count * count].reshape(3, count, count) * amplitude**2
         used += 3 * count * count
         corners = heights[::step, ::step]
-        pairs = corners + _next(corners, 0)
-        middles = (pairs + _next(pairs, 1)) / 4 + new[0]
+        pairs = corners + np.roll(corners, -1, 0)
+        middles = (pairs + np.roll(pairs, -1, 1)) / 4 + new[0]
         heights[half::step, half::step] = middles
-        heights[::step, half::step] = (middles + _last(middles, 0) + corners + _next(corners, 1)) / 4 + new[1]
-        heights[half::step, ::step] = (middles + _last(middles, 1) + pairs) / 4 + new[2]
+        around = middles + np.roll(middles, 1, 0) + corners + np.roll(corners, -1, 1)
+        heights[::step, half::step] = around / 4 + new[1]
+        heights[half::step, ::step] = (middles + np.roll(middles, 1, 1) + pairs) / 4 + new[2]
         step, amplitude = half, amplitude / decay
     heights -= heights.min()
     heights /= heights.max()
     return heights
-
-
-def _next(grid: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float64]:
-    return np.concatenate([grid[1:], grid[:1]]) if axis == 0 else np.concatenate([grid[:, 1:], grid[:, :1]], axis=1)
-
-
-def _last(grid: npt.NDArray[np.float64], axis: int) -> npt.NDArray[np.float64]:
-    return np.concatenate([grid[-1:], grid[:-1]]) if axis == 0 else np.concatenate([grid[:, -1:], grid[:, :-1]], axis=1)

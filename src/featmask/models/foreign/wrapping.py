@@ -118,13 +118,8 @@ def wrap(
     able = bool(getattr(inner, "differentiable", True))
     if black_box is False and not able and not isinstance(inner, Called):
         raise FeatmaskError(f"black_box=False, but {type(inner).__name__} passes no gradients on")
-    wrapped = Foreign(
-        inner,
-        *statistics,
-        takes,
-        single_logit=single_logit,
-        differentiable=able if black_box is None else not black_box,
-    )
+    able = able if black_box is None else not black_box
+    wrapped = Foreign(inner, *statistics, takes, single_logit=single_logit, differentiable=able)
     if black_box is None and isinstance(inner, Called) and takes.height and takes.width:
         wrapped.differentiable = True
         wrapped.differentiable = is_differentiable(
@@ -161,11 +156,8 @@ def _module_of(model: Model) -> tuple[nn.Module, Takes]:
 
 def _with_options(takes: Takes, size: int | tuple[int, int] | None, batch: int | None) -> Takes:
     height, width = (size, size) if isinstance(size, int) or size is None else size
-    for name, own, given in (
-        ("size", takes.height, height),
-        ("size", takes.width, width),
-        ("batch", takes.most, batch),
-    ):
+    pairs = (("size", takes.height, height), ("size", takes.width, width), ("batch", takes.most, batch))
+    for name, own, given in pairs:
         if own is not None and given is not None and own != given:
             raise FeatmaskError(f"{name}={given} was asked for, but the model takes {own}")
     if batch is not None:

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
-from collections.abc import Callable, Collection, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection
 from pathlib import Path
-from typing import TypeVar
 
+from ...data.pixels import in_threads
 from ...errors import require
-from ...utils.progress import progress
 from .scan import Fault
 from .sets import JUNK, ReidSet
 
 #: Pixels of a side below which an image can show nobody.
 SMALLEST = 8
-_T = TypeVar("_T")
 
 
 def identical(found: ReidSet) -> list[Fault]:
@@ -32,7 +28,7 @@ def identical(found: ReidSet) -> list[Fault]:
     alike = [item for size, items in sizes.items() if size and len({part for part, _ in items}) > 1 for item in items]
     groups: dict[bytes, list[tuple[str, int]]] = {}
     for item, digest in zip(
-        alike, _parallel("comparing images", _digest, [parts[p].paths[r] for p, r in alike]), strict=True
+        alike, in_threads("comparing images", _digest, [parts[p].paths[r] for p, r in alike]), strict=True
     ):
         if digest is not None:
             groups.setdefault(digest, []).append(item)
@@ -73,7 +69,7 @@ def decoded(found: ReidSet, known: Collection[str]) -> list[Fault]:
     require("PIL.Image", "reid")
     paths = list(dict.fromkeys(path for part in found.parts.values() for path in part.paths))
     paths = [path for path in paths if str(path) not in known]
-    return [fault for fault in _parallel("decoding images", _decode, paths) if fault is not None]
+    return [fault for fault in in_threads("decoding images", _decode, paths) if fault is not None]
 
 
 def _decode(path: Path) -> Fault | None:
@@ -89,12 +85,3 @@ def _decode(path: Path) -> Fault | None:
     if min(width, height) < SMALLEST:
         return Fault("small", str(path), f"{width} x {height} pixels; expected {SMALLEST} or more a side")
     return None
-
-
-def _parallel(title: str, function: Callable[[Path], _T], paths: Sequence[Path]) -> list[_T]:
-    with progress(title, len(paths)) as bar, ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        results = []
-        for result in pool.map(function, paths):
-            results.append(result)
-            bar.advance()
-        return results

@@ -44,8 +44,8 @@ def read_market(root: Path, name: str = "market") -> Draft:
     if name == "dukemtmc":
         draft.notes.append("DukeMTMC-reID was withdrawn by its authors for privacy")
     for part, folder in MARKET_FOLDERS.items():
-        for image in draft.images(root / folder):
-            _add(draft, part, image.path)
+        for path in draft.images(root / folder):
+            _add(draft, part, path)
     return draft
 
 
@@ -80,14 +80,14 @@ def read_layumi(root: Path) -> Draft:
 
 def _add_persons(draft: Draft, part: str, folder: Path) -> None:
     seen: dict[str, Path] = {}
-    for person in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
+    for person in sorted(one for one in folder.iterdir() if not one.name.startswith(".")):
         if not person.is_dir():
             draft.ignored.append(person)
         elif _PID_FOLDER.fullmatch(person.name) is None:
             draft.fault("name", person, "expected a folder named by its person: a whole number, or -1 for junk")
         else:
-            for image in draft.images(person):
-                first = seen.setdefault(image.path.name, image.path)
-                if first != image.path:
-                    draft.fault("doubled", image.path, f"also in the folder {first.parent.name}; keep one of them")
-                _add(draft, part, image.path, int(person.name))
+            for path in draft.images(person):
+                first = seen.setdefault(path.name, path)
+                if first != path:
+                    draft.fault("doubled", path, f"also in the folder {first.parent.name}; keep one of them")
+                _add(draft, part, path, int(person.name))

@@ -70,17 +70,9 @@ def read_draft(root: str | Path, layout: str = "auto") -> Draft:
             raise FeatmaskError(f"{place} holds {len(found)} data sets; give the folder of one of them: {names}")
         if not found:
             raise FeatmaskError(_nothing(place, layout))
-        path, name = found[0]
-        return _READERS[name](path)
+        return _read(*found[0])
     except OSError as error:
         raise FeatmaskError(f"cannot read {place}: {error}") from error
-
-
-def _market_name(root: Path) -> str:
-    plain = re.sub("[^a-z0-9]", "", root.name.lower())
-    if "market1501" in plain:
-        return "market1501"
-    return "dukemtmc" if "dukemtmc" in plain else "market"
 
 
 def _find(root: Path, layout: str) -> list[tuple[Path, str]]:
@@ -91,7 +83,8 @@ def _find(root: Path, layout: str) -> list[tuple[Path, str]]:
         if layout.startswith("cuhk03np") or (layout == "auto" and cuhk):
             return [(root, "cuhk03np" if layout == "auto" else layout)] if cuhk and (not kind or kind in cuhk) else []
         if is_market(root) and layout in ("auto", "market1501", "dukemtmc", "market"):
-            name = _market_name(root)
+            plain = re.sub("[^a-z0-9]", "", root.name.lower())
+            name = next((known for known in ("market1501", "dukemtmc") if known in plain), "market")
             if layout in ("auto", name) or name == "market":
                 return [(root, name if layout == "auto" else layout)]
             return [(root, layout)] if layout == "market" else []
@@ -111,14 +104,8 @@ def _nothing(place: Path, layout: str) -> str:
     return f"no data set of a layout that is known in {place} or the folders in it; looked for\n  {looked}{near}"
 
 
-_READERS: dict[str, Callable[[Path], Draft]] = {
-    "market1501": lambda path: read_market(path, "market1501"),
-    "dukemtmc": lambda path: read_market(path, "dukemtmc"),
-    "market": read_market,
-    "msmt17": read_msmt17,
-    "cuhk03np": read_cuhk03,
-    "cuhk03np-detected": lambda path: read_cuhk03(path, "detected"),
-    "cuhk03np-labeled": lambda path: read_cuhk03(path, "labeled"),
-    "layumi": read_layumi,
-    "csv": read_table,
-}
+def _read(path: Path, name: str) -> Draft:
+    if name.startswith("cuhk03np"):
+        return read_cuhk03(path, name.partition("-")[2] or None)
+    others: dict[str, Callable[[Path], Draft]] = {"msmt17": read_msmt17, "layumi": read_layumi, "csv": read_table}
+    return others[name](path) if name in others else read_market(path, name)

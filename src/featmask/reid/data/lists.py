@@ -74,7 +74,7 @@ def _add_list(draft: Draft, part: str, listing: Path, folder: Path) -> None:
             draft.fault("line", listing, f"line {number}: expected 'path person', got {line.strip()[:80]!r}")
         elif len(fields) < 3 or _WHOLE.fullmatch(fields[2]) is None:
             draft.fault("name", folder / name, "expected the camera as third field, such as 0000_000_01_*.jpg")
-        elif draft.image(folder / name) is not None:
+        elif draft.there(folder / name):
             draft.rows[part].add(folder / name, int(person), int(fields[2]))
 
 
@@ -144,7 +144,7 @@ def _add_row(draft: Draft, rows: list[tuple[str, Path, str, str]], row: dict[str
     else:
         image = draft.root.parent / row["path"]
         camera = row["camid"] if draft.has_cameras else str(int(row["split"] == "gallery"))
-        if draft.image(image) is not None:
+        if draft.there(image):
             rows.append((row["split"], image, row["pid"], camera))
 
 

@@ -34,13 +34,6 @@ class Fault(NamedTuple):
     message: str
 
 
-class Image(NamedTuple):
-    """A file that may be an image, by its name."""
-
-    path: Path
-    size: int
-
-
 @dataclass
 class Rows:
     """The images of a part, as they come."""
@@ -76,7 +69,7 @@ class Draft:
         """Note something that is wrong with a file."""
         self.faults.append(Fault(kind, str(path), message))
 
-    def images(self, folder: Path) -> Iterator[Image]:
+    def images(self, folder: Path) -> Iterator[Path]:
         """List the images of one folder by name: empty ones are faults, and what is no image is ignored."""
         stems: dict[str, str] = {}
         with os.scandir(folder) as entries:
@@ -89,27 +82,26 @@ class Draft:
                 continue
             if entry.is_dir():
                 continue
-            image = self.image(Path(entry.path), entry)
-            if image is None:
+            path = Path(entry.path)
+            if not self.there(path, entry):
                 continue
             first = stems.setdefault(stem.lower(), entry.name)
             if first != entry.name:
-                self.fault("doubled", image.path, f"the same name as {first}; keep one of them")
-            yield image
+                self.fault("doubled", path, f"the same name as {first}; keep one of them")
+            yield path
 
-    def image(self, path: Path, entry: os.DirEntry[str] | None = None) -> Image | None:
-        """Look up one file: missing and empty ones are faults, and a missing one is no image."""
+    def there(self, path: Path, entry: os.DirEntry[str] | None = None) -> bool:
+        """Whether there is such a file; missing and empty ones are faults."""
         try:
             status = entry.stat() if entry else path.stat()
         except (OSError, ValueError):  # ValueError: a zero byte in a name
             status = None
         if status is None or not stat.S_ISREG(status.st_mode):
             self.fault("missing", path, "named, but there is no such file")
-            return None
-        size = status.st_size
-        if size == 0:
+            return False
+        if status.st_size == 0:
             self.fault("empty", path, "0 bytes; copy it again")
-        return Image(path, size)
+        return True
 
     def doubles(self) -> None:
         """Find files that are named twice, for layouts that name files in a list.

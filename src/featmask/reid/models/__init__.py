@@ -2,23 +2,7 @@
 
 from .backbone import build_backbone
 from .embedder import Descriptor, Embedder, build_embedder
-from .heads import HEADS, BNNeck, ClassBlock, LinearHead, Outputs, PartHead, build_head
-from .pooling import POOLS, AveragePool, GeM, build_pool
+from .heads import Outputs, build_head
+from .pooling import build_pool
 
-__all__ = [
-    "HEADS",
-    "POOLS",
-    "AveragePool",
-    "BNNeck",
-    "ClassBlock",
-    "Descriptor",
-    "Embedder",
-    "GeM",
-    "LinearHead",
-    "Outputs",
-    "PartHead",
-    "build_backbone",
-    "build_embedder",
-    "build_head",
-    "build_pool",
-]
+__all__ = ["Descriptor", "Embedder", "Outputs", "build_backbone", "build_embedder", "build_head", "build_pool"]

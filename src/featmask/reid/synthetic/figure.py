@@ -17,13 +17,7 @@ Part = tuple[float, Callable[[], None]]
 
 def paint_person(canvas: Canvas, person: Person, view: View) -> None:
     """Paint a person; ``view`` says where and from where."""
-    parts = [
-        *_legs(canvas, person, view),
-        *_arms(canvas, person, view),
-        *_trunk(canvas, person, view),
-        *_head(canvas, person, view),
-        *_bag(canvas, person, view),
-    ]
+    parts = [part for draw in (_legs, _arms, _trunk, _head, _bag) for part in draw(canvas, person, view)]
     for _, part in sorted(parts, key=lambda item: item[0]):
         part()
 
@@ -45,21 +39,13 @@ def _legs(canvas: Canvas, person: Person, view: View) -> list[Part]:
         shin = thigh - knee
         ankle = (hip[0] * 0.95, knee_at[1] - 0.235 * math.cos(shin), knee_at[2] + 0.235 * math.sin(shin))
         toe = (ankle[0] * 1.35, ankle[1] - 0.018 - 0.03 * max(0.0, -shin), ankle[2] + 0.095)
+        heel = (ankle[0], ankle[1] - 0.012, ankle[2])
         wide = 0.056 * person.girth
         loose = 0.043 if person.lower == "trousers" else 0.031
         parts += [
             _limb(canvas, view, hip, knee_at, wide, 0.042 * person.girth, clothes.leg(person, 0), under),
             _limb(canvas, view, knee_at, ankle, 0.040 * person.girth, loose * 0.8, clothes.leg(person, 1), under),
-            _limb(
-                canvas,
-                view,
-                (ankle[0], ankle[1] - 0.012, ankle[2]),
-                toe,
-                0.027,
-                0.021,
-                plain(person.shoes),
-                under + 0.01,
-            ),
+            _limb(canvas, view, heel, toe, 0.027, 0.021, plain(person.shoes), under + 0.01),
         ]
     return parts
 
@@ -74,9 +60,8 @@ def _arms(canvas: Canvas, person: Person, view: View) -> list[Part]:
         bent = swing + view.pose.elbow
         wrist = (elbow[0] - out * 0.3, elbow[1] - 0.145 * math.cos(bent), elbow[2] + 0.145 * math.sin(bent))
         hand = (wrist[0], wrist[1] - 0.03 * math.cos(bent), wrist[2] + 0.03 * math.sin(bent))
-        beyond = (
-            -0.4 if view.near((shoulder[0], 0.5, shoulder[2])) < -0.05 else 0.0
-        )  # the far arm swings behind the legs
+        # the far arm swings behind the legs
+        beyond = -0.4 if view.near((shoulder[0], 0.5, shoulder[2])) < -0.05 else 0.0
         thick = (0.036 if person.upper in ("jacket", "coat") else 0.031) * (0.5 + 0.5 * person.girth)
         parts += [
             _limb(canvas, view, shoulder, elbow, thick * 1.15, thick, clothes.sleeve(person, 0), beyond + 0.02),
@@ -89,14 +74,7 @@ def _arms(canvas: Canvas, person: Person, view: View) -> list[Part]:
 
 
 def _limb(
-    canvas: Canvas,
-    view: View,
-    start: Place,
-    end: Place,
-    r0: float,
-    r1: float,
-    paint: Paint,
-    nearer: float = 0.0,
+    canvas: Canvas, view: View, start: Place, end: Place, r0: float, r1: float, paint: Paint, nearer: float
 ) -> Part:
     middle = tuple((a + b) / 2 for a, b in zip(start, end, strict=True))
     depth = view.near((middle[0], 0.5, middle[2])) + nearer

@@ -17,8 +17,6 @@ from pathlib import Path, PurePosixPath
 from ...errors import FeatmaskError
 from ...utils.files import replacing
 
-__all__ = ["pack", "record_files", "unpacked"]
-
 #: Of a study's folder, and of a run's folder below it.
 OF_STUDY = ("comparison.json", "tuning.json", "recipe.tuned.yaml", "pictures/*.json", "pictures/*.png")
 OF_RUN = ("run.json", "recipe.json", "env.json", "train.jsonl", "doctor.json", "subject.json", "eval/*.json",

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ...records.figures import Figure, show, signed
 from ..study.choice import main_budget
 from ..study.rows import sign_of
 from ..study.tables import Cell, Study
+from ..values import csv_text, exact
 
 #: What is compared across studies, in the order in which it is shown: name -> title.
 ASPECTS = {
@@ -60,7 +59,7 @@ class Compared:
     @property
     def outcome(self) -> str:
         """Of the verdict against that study's baseline."""
-        return self.cell.verdict.outcome if self.cell.verdict else ""
+        return self.cell.outcome
 
     @property
     def sign(self) -> str:
@@ -191,9 +190,10 @@ def _base(study: Study, metric: Figure) -> str:
 
 def across_csv(members: Sequence[Member]) -> str:
     """Every method of every study, those of one study too, in full precision."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    return csv_text(COLUMNS, _lines(members))
+
+
+def _lines(members: Sequence[Member]) -> Iterator[list[object]]:
     every = list(dict.fromkeys(method for member in members for method in member.study.challengers))
     for aspect in aspects(members, every):
         for method, own in aspect.rows.items():
@@ -203,6 +203,4 @@ def across_csv(members: Sequence[Member]) -> str:
                 base = study.cells[study.baseline, metric].interval.mean
                 numbers = [base, found.cell.interval.mean, *found.cell.paired.interval, found.cell.adjusted]
                 start = [found.member.name, found.member.page, study.baseline, method, aspect.name, metric.suite]
-                exact = ["" if v is None or math.isnan(v) else repr(float(v)) for v in numbers]
-                writer.writerow([*start, metric.name, found.cell.paired.n, *exact, found.outcome])
-    return buffer.getvalue()
+                yield [*start, metric.name, found.cell.paired.n, *map(exact, numbers), found.outcome]

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from ...drawing.svg import INK, PANEL, drawn, look, plain, sign
-from ..layout import templates
+from ...drawing.svg import INK, PANEL, drawn, look, panel, plain, sign
+from ..layout import rendered
 from ..markdown import fenced, grid, safe
 from ..study.tables import Study
 from .effects import Aspect, Compared, Count, Member, aspects, shared_methods
@@ -63,22 +63,19 @@ def single_methods(members: Sequence[Member]) -> list[str]:
 def across_page(members: Sequence[Member], command: str) -> str:
     """HTML of the page."""
     methods, found = shared_methods(members), aspects(members)
-    return (
-        templates()
-        .get_template("across.html.j2")
-        .render(
-            title=TITLE,
-            version=members[0].study.runs[0].environment.get("featmask", ""),
-            members=members,
-            extent=extent,
-            methods=methods,
-            aspects=found,
-            sentences=sentences(found, methods),
-            notes=notes(members, found),
-            legend=[(member.name, *sign(i)) for i, member in enumerate(members)],
-            panels={aspect.name: drawn(partial(_forest, members, aspect), f"forest-{aspect.name}") for aspect in found},
-            command=command,
-        )
+    return rendered(
+        "across.html.j2",
+        title=TITLE,
+        version=str(members[0].study.runs[0].environment.get("featmask", "")),
+        members=members,
+        extent=extent,
+        methods=methods,
+        aspects=found,
+        sentences=sentences(found, methods),
+        notes=notes(members, found),
+        legend=[(member.name, *sign(i)) for i, member in enumerate(members)],
+        panels={aspect.name: drawn(partial(_forest, members, aspect), f"forest-{aspect.name}") for aspect in found},
+        command=command,
     )
 
 
@@ -86,7 +83,9 @@ def across_markdown(members: Sequence[Member], command: str) -> str:
     """The same as Markdown, without the pictures."""
     methods, found = shared_methods(members), aspects(members)
     lines = [f"# {TITLE}", ""]
-    lines += [f"- [{safe(m.name)}]({m.page.replace('.html', '.md')}): {_about(m)}" for m in members]
+    for m in members:
+        about = f"{safe(extent(m.study))}. {safe(m.note)}".rstrip()
+        lines.append(f"- [{safe(m.name)}]({m.page.replace('.html', '.md')}): {about}")
     lines += [""] + [f"- {safe(line)}" for line in sentences(found, methods)]
     for aspect in found:
         head = ["method", *(f"{m.name}: {metric.title}" for m, metric, _ in aspect.members), "better / worse"]
@@ -97,11 +96,6 @@ def across_markdown(members: Sequence[Member], command: str) -> str:
         lines += ["", f"## {aspect.title}", "", *grid(head, body, left=1)]
     lines += ["", "## How to read this", "", *(f"- {safe(line)}" for line in notes(members, found)), ""]
     return "\n".join([*lines, *fenced(command), ""])
-
-
-def _about(member: Member) -> str:
-    study = member.study
-    return f"{safe(extent(study))}. {safe(member.note)}".rstrip()
 
 
 def extent(study: Study) -> str:
@@ -121,8 +115,9 @@ def _cell(found: Compared | None) -> str:
 def _forest(members: Sequence[Member], aspect: Aspect, make: Any) -> tuple[Any, str]:
     """A block a method, in it a line a study."""
     lines = [(method, found) for method, own in aspect.rows.items() for found in own.values()]
-    figure = make(figsize=(1.1 * PANEL, 0.19 * len(lines) + 0.1 * len(aspect.rows) + 0.85))
-    ax = figure.subplots()
+    better = "lower" if any(metric.lower_is_better for _, metric, _ in aspect.members) else "higher"
+    size = (1.1 * PANEL, 0.19 * len(lines) + 0.1 * len(aspect.rows) + 0.85)
+    figure, ax = panel(make, "", f"difference to the baseline, points; {better} is better", size=size, grid="x")
     ax.axvline(0, color=INK, lw=1)
     y, ticks = 0.0, []
     for method, own in aspect.rows.items():
@@ -140,9 +135,6 @@ def _forest(members: Sequence[Member], aspect: Aspect, make: Any) -> tuple[Any, 
     ax.set_yticks([place for place, _ in ticks], [plain(method) for _, method in ticks])
     ax.set_ylim(y - 0.8, -0.8)
     ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x", color=INK, alpha=0.12, lw=0.6)
-    lower = any(metric.lower_is_better for _, metric, _ in aspect.members)
-    ax.set_xlabel(f"difference to the baseline, points; {'lower' if lower else 'higher'} is better", fontsize=9)
     reach = max(1.0, *map(abs, ax.get_xlim()))
     ax.set_xlim(-reach, reach)
     ax.locator_params(axis="x", nbins=7)

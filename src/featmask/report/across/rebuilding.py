@@ -16,8 +16,6 @@ from .effects import Member, across_csv
 from .page import across_markdown, across_page
 from .studies import Found, find_studies, folder_names
 
-__all__ = ["rebuild"]
-
 UNKNOWN = "not recorded: these runs were trained one by one"
 
 

@@ -13,8 +13,6 @@ from ...records.comparison import COMPARISON
 from ...records.run import Run, read_runs
 from .archive import record_files, unpacked
 
-__all__ = ["Found", "find_studies"]
-
 
 @dataclass(frozen=True)
 class Found:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ...records.doctor import Check, DoctorRecord
+from ..values import finite
 
 #: Verdict -> sign and place: what needs attention comes first. U+FE0E: no emoji.
 VERDICTS = {"failed": "✘", "suspicious": "▲", "ok": "✔\ufe0e", "skipped": "–"}
@@ -15,30 +15,29 @@ GROUPS = ("set-up", "gradients", "attacks")
 HOW = "featmask doctor CHECKPOINT --save FOLDER"
 
 
+class _Judged:
+    verdict: str
+
+    @property
+    def sign(self) -> str:
+        """Beside the word, never instead of it."""
+        return VERDICTS.get(self.verdict, "?")
+
+
 @dataclass(frozen=True)
-class Trust:
+class Trust(_Judged):
     """Whether figures can be trusted: ``verdict`` is that of the doctor, or ``unchecked``."""
 
     verdict: str
     short: str
     sentence: str
 
-    @property
-    def sign(self) -> str:
-        """Beside the word, never instead of it."""
-        return VERDICTS.get(self.verdict, "?")
-
 
 @dataclass(frozen=True)
-class Shown(Check):
+class Shown(Check, _Judged):
     """One check for the page; ``curve`` is x, y and their labels where there is something to draw."""
 
     curve: tuple[list[Any], list[float], str, str] | None = None
-
-    @property
-    def sign(self) -> str:
-        """Beside the word, never instead of it."""
-        return VERDICTS.get(self.verdict, "?")
 
 
 def checks(doctor: DoctorRecord | None) -> list[tuple[str, list[Shown]]]:
@@ -85,14 +84,10 @@ def _curve(values: Mapping[str, Any]) -> tuple[list[Any], list[float], str, str]
     x, y = values.get("x"), values.get("y")
     if not isinstance(x, list) or not isinstance(y, list) or len(x) != len(y):
         return None
-    pairs = [(a, float(b)) for a, b in zip(x, y, strict=True) if _number(b) and (_number(a) or isinstance(a, str))]
+    pairs = [(a, float(b)) for a, b in zip(x, y, strict=True) if finite(b) and (finite(a) or isinstance(a, str))]
     if len(pairs) < 2:
         return None
     places = [a for a, _ in pairs]
     # numbers and names on one axis: all are names
-    places = places if all(_number(a) for a in places) else [str(a) for a in places]
+    places = places if all(finite(a) for a in places) else [str(a) for a in places]
     return places, [b for _, b in pairs], str(values.get("x_label") or ""), str(values.get("y_label") or "")
-
-
-def _number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

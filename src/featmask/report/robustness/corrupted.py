@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ...records.figures import Figure
-from ...records.names import CORRUPTIONS, Name, corruption_name
+from ...records.names import Name, corruption_name
 from ...records.titles import corruption_title
+from ..values import in_groups
 from .figures import corrupted_suites
 from .read import Subject
 from .tables import Cell, Line, Table, number, points
@@ -69,14 +70,9 @@ def _heat(subject: Subject, name: str) -> Heat:
         return Shaded(number(value), round(_DARKEST * min(max(1 - value / top, 0.0), 1.0)))
 
     groups = []
-    for title, kinds in _grouped(list(dict.fromkeys(m.kind for m in found if m.severity))):
-        rows = [
-            (
-                corruption_title(k),
-                [shaded(metrics.get(corruption_name(k, s))) for s in severities] + [shaded(kind_mean(metrics, k))],
-            )
-            for k in kinds
-        ]
+    for title, kinds in in_groups(list(dict.fromkeys(m.kind for m in found if m.severity))):
+        values = {k: [*(metrics.get(corruption_name(k, s)) for s in severities), kind_mean(metrics, k)] for k in kinds}
+        rows = [(corruption_title(k), list(map(shaded, own))) for k, own in values.items()]
         groups.append((title, shaded(group_mean(metrics, kinds)), rows))
     return Heat(
         subject.name, name, suite.n, severities, "" if clean is None else number(clean), groups,
@@ -96,13 +92,6 @@ def group_mean(metrics: dict[str, float], kinds: Sequence[str]) -> float | None:
     """Over the corruptions that were measured."""
     means = [value for kind in kinds if (value := kind_mean(metrics, kind)) is not None]
     return sum(means) / len(means) if means else None
-
-
-def _grouped(kinds: list[str]) -> list[tuple[str, list[str]]]:
-    found = [(title, [kind for kind in members if kind in kinds]) for title, members in CORRUPTIONS.items()]
-    known = {kind for _, members in found for kind in members}
-    found.append(("Others", [kind for kind in kinds if kind not in known]))
-    return [(title, members) for title, members in found if members]
 
 
 def _notes(settings: dict[str, object]) -> str:
@@ -132,7 +121,7 @@ def _compared(subjects: list[Subject], name: str) -> Table:
     named = (Name.parse(key) for metrics in records for key in metrics)
     kinds = list(dict.fromkeys(found.kind for found in named if found.severity))
     groups = []
-    for title, members in _grouped(kinds):
+    for title, members in in_groups(kinds):
         lines = [Line(corruption_title(k), _beside([kind_mean(metrics, k) for metrics in records])) for k in members]
         lines.append(Line(f"{title}, mean", _beside([group_mean(metrics, members) for metrics in records])))
         groups.append((title, lines))

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from ...drawing.svg import INK, PALETTE, PANEL, drawn, look, plain, sign
+from ...drawing.svg import INK, PALETTE, PANEL, drawn, look, panel, plain, sign
 from ...records.figures import Figure
 from ...records.titles import NORMS, attack_place, attack_title
 from ...stats import wilson
+from ..values import UNITS
 from .figures import (
     Flips,
     Share,
@@ -34,14 +35,6 @@ STAR = "*"
 #: Intervals along a curve, at most.
 _BAND = 40
 _HISTOGRAM = 24
-_EIGHT_BIT = 255.0
-
-
-def unit(norm: str) -> tuple[float, str]:
-    """Factor and label of an axis of radii: of L∞ in steps of eight-bit pixels."""
-    if norm == "linf":
-        return _EIGHT_BIT, "eps (L∞), in 1/255 of the pixel range"
-    return 1.0, f"eps ({NORMS[norm]}), pixels in [0, 1]"
 
 
 def legend(subjects: Sequence[Subject]) -> list[Entry]:
@@ -100,13 +93,9 @@ def _square_kinds(subject: Subject) -> list[str]:
     return sorted({m.kind for m in region_metrics(subject) if not m.worst}, key=attack_place)
 
 
-def _axes(make: Any, title: str, label: str, height: float = 3.1) -> tuple[Any, Any]:
-    figure = make(figsize=(PANEL, height))
-    ax = figure.subplots()
-    ax.set_title(title, fontsize=10.5, loc="left", fontweight="bold")
-    ax.set_xlabel(label, fontsize=9)
+def _axes(make: Any, title: str, label: str) -> tuple[Any, Any]:
+    figure, ax = panel(make, title, label, size=(PANEL, 3.1))
     ax.set_ylim(-2, 102)
-    ax.grid(color=INK, alpha=0.12, lw=0.6)
     return figure, ax
 
 
@@ -120,7 +109,7 @@ def _chance(ax: Any, subjects: Sequence[Subject]) -> None:
 
 
 def _worst_points(subject: Subject, norm: str) -> list[tuple[float, Share]]:
-    scale = unit(norm)[0]
+    scale = UNITS[norm][0]
     pairs = [(scale * float(eps), worst(subject, norm, eps)) for eps in budgets(subject, norm)]
     return [(x, share) for x, share in pairs if share is not None]
 
@@ -128,7 +117,7 @@ def _worst_points(subject: Subject, norm: str) -> list[tuple[float, Share]]:
 def _steps(ax: Any, flips: Flips, norm: str, colour: str) -> None:
     """The curve of the smallest radii, and Wilson's interval along it."""
     x, y = curve(flips)
-    scale = unit(norm)[0]
+    scale = UNITS[norm][0]
     ax.step(scale * x, 100 * y, where="post", color=colour, lw=1.7)
     some = np.unique(np.linspace(0, len(x) - 1, min(len(x), _BAND)).astype(int))
     bands = [wilson(round(y[i] * flips.n), flips.n) for i in some]
@@ -148,7 +137,7 @@ def _line(ax: Any, points: list[tuple[float, Share]], start: Share | None, colou
 def _one_model(subjects: Sequence[Subject], norm: str, make: Any) -> tuple[Any, str]:
     """Every attack at every size, the worst case among them."""
     subject = subjects[0]
-    scale, label = unit(norm)
+    scale, label, _ = UNITS[norm]
     figure, ax = _axes(make, f"Right, %, {NORMS[norm]}", label)
     _chance(ax, subjects)
     flips, points, kinds = flips_of(subject, norm), _worst_points(subject, norm), _kinds(subject)
@@ -172,7 +161,7 @@ def _one_model(subjects: Sequence[Subject], norm: str, make: Any) -> tuple[Any, 
 
 def _models(subjects: Sequence[Subject], norm: str, make: Any) -> tuple[Any, str]:
     """A curve a model."""
-    figure, ax = _axes(make, f"Right at the worst, %, {NORMS[norm]}", unit(norm)[1])
+    figure, ax = _axes(make, f"Right at the worst, %, {NORMS[norm]}", UNITS[norm][1])
     _chance(ax, subjects)
     for place, subject in enumerate(subjects):
         colour, marker = look(place)
@@ -188,9 +177,9 @@ def _models(subjects: Sequence[Subject], norm: str, make: Any) -> tuple[Any, str
 
 def _bars(flips: Flips, norm: str, name: str, make: Any) -> tuple[Any, str]:
     """A histogram of the radii; beside it what was wrong before and what was never flipped."""
-    scale, label = unit(norm)
-    figure = make(figsize=(PANEL, 2.9))
-    ax = figure.subplots()
+    scale, label, _ = UNITS[norm]
+    head = f"{plain(name)}, {NORMS[norm]}" if name else NORMS[norm]
+    figure, ax = panel(make, f"Samples, %, {head}", label, size=(PANEL, 2.9), grid="y")
     top = scale * flips.highest
     edges = np.linspace(0, top, _HISTOGRAM + 1)
     width = edges[1]
@@ -211,10 +200,6 @@ def _bars(flips: Flips, norm: str, name: str, make: Any) -> tuple[Any, str]:
     ax.set_xticks([sides[0][0], *inner, sides[1][0]], ["wrong\nbefore", *(f"{x:g}" for x in inner), "never"])
     ax.set_xlim(-4.6 * width, top + 4.6 * width)
     ax.margins(y=0.14)
-    ax.set_xlabel(label, fontsize=9)
-    head = f"{plain(name)}, {NORMS[norm]}" if name else NORMS[norm]
-    ax.set_title(f"Samples, %, {head}", fontsize=10.5, loc="left", fontweight="bold")
-    ax.grid(axis="y", color=INK, alpha=0.12, lw=0.6)
     return figure, f"Smallest radius found that flips a sample, {NORMS[norm]} {name}; figures in the table"
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
+from functools import partial
 
 import numpy as np
 
@@ -31,24 +33,18 @@ def questions(subjects: Sequence[Subject]) -> list[Question]:
         if eps is None:
             continue
         text = next(budget_text(subject, norm, eps) for subject in listed if worst(subject, norm, eps) is not None)
-        found.append(
-            (
-                Cell("Worst case", f"{NORMS[norm]} {text}, %"),
-                lambda subject, n=norm, e=eps: worst(subject, n, e),  # type: ignore[misc]
-                lambda subject, n=norm, e=eps: strength(subject, n, e).label,  # type: ignore[misc]
-            )
-        )
+        head = Cell("Worst case", f"{NORMS[norm]} {text}, %")
+        found.append((head, partial(worst, norm=norm, eps=eps), partial(_label, norm=norm, eps=eps)))
     sides = sorted({m.square for subject in listed for m in region_metrics(subject) if m.square is not None})
     if sides:
         side = sides[len(sides) // 2]
-        found.append(
-            (
-                Cell("Worst square", f"{float(100 * side):g} % of the side, %"),
-                lambda s: worst_square(s, side),
-                lambda _: "",
-            )
-        )
+        head = Cell("Worst square", f"{float(100 * side):g} % of the side, %")
+        found.append((head, partial(worst_square, square=side), lambda _: ""))
     return found
+
+
+def _label(subject: Subject, norm: str, eps: Fraction) -> str:
+    return strength(subject, norm, eps).label
 
 
 def glance(subjects: Sequence[Subject]) -> Table:

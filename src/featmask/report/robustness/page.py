@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ..layout import templates
+from ..layout import rendered
 from . import corrupted, curves, diagrams, tables
 from .checks import checks, trust
 from .figures import flips_of, main_budget, norms
@@ -19,7 +19,7 @@ from .verdict import verdict_lines
 
 def page(subjects: Sequence[Subject], root: Path, title: str) -> str:
     """The whole page, for a file in ``root``."""
-    return templates().get_template("robustness.html.j2").render(_context(subjects, root, title))
+    return rendered("robustness.html.j2", **_context(subjects, root, title))
 
 
 def _context(subjects: Sequence[Subject], root: Path, title: str) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from ...records.names import STEPLESS, Name
 from ...records.subject import SubjectRecord
 from ...records.suite import Suite
 from ...records.titles import attack_title
-from ..layout import relative_link
-from ..study.notes import merged, outline
+from ..layout import file_links
+from ..values import merged, outline
 from .read import Subject
 from .strength import deviations
 
@@ -50,7 +50,7 @@ def told(subject: Subject, root: Path) -> Told:
         suites,
         merged(source.environment for source in sources),
         outline(about.recipe or {}),
-        _files(subject, root),
+        file_links(subject.folder, ("subject.json", "doctor.json"), subject.suites, root),
     )
 
 
@@ -137,14 +137,6 @@ def cautions(subjects: Sequence[Subject]) -> list[str]:
     if len({subject.about.data for subject in subjects}) > 1:
         found["The models were measured on different data: their figures are not to be compared"] = None
     return list(found)
-
-
-def _files(subject: Subject, root: Path) -> list[tuple[str, str]]:
-    names = ["subject.json", "doctor.json"]
-    names += [f"eval/{suite}{ending}" for suite in subject.suites for ending in (".json", ".samples.csv")]
-    paths = [(name.removeprefix("eval/"), subject.folder / name) for name in names]
-    links = [(name, relative_link(path, root)) for name, path in paths if path.is_file()]
-    return [(name, link) for name, link in links if link]
 
 
 def settings_text(values: Mapping[str, Any]) -> str:

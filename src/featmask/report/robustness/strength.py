@@ -9,6 +9,7 @@ from fractions import Fraction
 from ...records.figures import Figure
 from ...records.names import FIRST_ORDER, NOISE
 from ...records.titles import attack_place, attack_title
+from ..values import enumerated
 from .figures import attack_metrics, worst
 from .read import Subject
 
@@ -81,4 +82,4 @@ def titles(metrics: Iterable[Figure]) -> str:
     kinds = sorted({metric.attack.without_norm for metric in metrics}, key=attack_place)
     named = [attack_title(kind).replace(", ", " ") for kind in kinds]
     named = [name.lower() if kind in NOISE else name for name, kind in zip(named, kinds, strict=True)]
-    return named[0] if len(named) == 1 else ", ".join(named[:-1]) + f" and {named[-1]}" if named else ""
+    return enumerated(named)

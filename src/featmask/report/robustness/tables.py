@@ -9,7 +9,7 @@ from fractions import Fraction
 
 from ...records.figures import Figure, show
 from ...records.titles import NORMS, attack_title
-from .curves import unit
+from ..values import UNITS
 from .figures import (
     Share,
     attack_metrics,
@@ -73,46 +73,59 @@ def share_cell(share: Share | None) -> Cell:
 
 
 def attack_tables(subjects: Sequence[Subject]) -> list[Table]:
-    """A table a norm: attacks by sizes, the worst case last."""
+    """A table a norm: attacks by sizes, the worst case last, and below it what that is."""
     found = []
     for norm in all_norms(subjects):
-        sizes: dict[Fraction, str] = {}
+        sizes = dict(sorted(size for subject in subjects for size in budgets(subject, norm).items()))
+        groups = []
         for subject in subjects:
-            sizes |= budgets(subject, norm)
-        sizes = dict(sorted(sizes.items()))
-        groups = [
-            (subject.name if len(subjects) > 1 else "", _attack_lines(subject, norm, sizes))
-            for subject in subjects
-            if norm in {metric.norm for metric in attack_metrics(subject)}
-        ]
+            own = [metric for metric in attack_metrics(subject) if metric.norm == norm]
+            shares = {eps: worst(subject, norm, eps) for eps in sizes}
+            labels = [Cell() if s is None else Cell("", strength(subject, norm, e).label) for e, s in shares.items()]
+            closing = Line("What it is", [Cell(""), *labels, Cell("")])
+            if own:
+                lines = [*_attack_lines(subject, own, shares), closing]
+                groups.append((subject.name if len(subjects) > 1 else "", lines))
         heads = [Cell("0", "not attacked"), *(Cell(text) for text in sizes.values()), Cell("n")]
         found.append(Table(f"Right after each attack, %, {NORMS[norm]}", heads, groups))
     return found
 
 
-def _attack_lines(subject: Subject, norm: str, sizes: dict[Fraction, str]) -> list[Line]:
-    own = [metric for metric in attack_metrics(subject) if metric.norm == norm]
+def square_table(subjects: Sequence[Subject]) -> Table | None:
+    """Attacks on squares by the side of the square."""
+    sizes = {m.square: m.budget for subject in subjects for m in region_metrics(subject) if m.square is not None}
+    if not sizes:
+        return None
+    sizes = dict(sorted(sizes.items()))
+    groups = []
+    for subject in subjects:
+        lines = _attack_lines(subject, region_metrics(subject), {side: worst_square(subject, side) for side in sizes})
+        if lines:
+            groups.append((subject.name if len(subjects) > 1 else "", lines))
+    heads = [Cell("0", "nothing hidden"), *(Cell(text, "of the side") for text in sizes.values()), Cell("n")]
+    return Table("Right with a square hidden or replaced, %", heads, groups)
+
+
+def _attack_lines(subject: Subject, own: list[Figure], shares: dict[Fraction, Share | None]) -> list[Line]:
+    """A row an attack and suite, and the worst case, over the sizes that ``shares`` has."""
     suites = dict.fromkeys(metric.suite for metric in own)
     lines = []
-    for kind, suite in dict.fromkeys((metric.attack.without_norm, metric.suite) for metric in own):
-        record = subject.suites[suite]
-        by_size = {m.eps: record.metrics[m.name] for m in own if (m.attack.without_norm, m.suite) == (kind, suite)}
+    for kind, suite in dict.fromkeys((figure.attack.without_norm, figure.suite) for figure in own):
+        same = [figure for figure in own if (figure.attack.without_norm, figure.suite) == (kind, suite)]
         if kind == "worst" and len(suites) == 1:
             continue  # it is the last row, with its interval
-        cells = [Cell(number(record.metrics.get("clean"))), *(Cell(number(by_size.get(eps))) for eps in sizes)]
+        record = subject.suites[suite]
+        by_size = {m.square if m.eps is None else m.eps: record.metrics[m.name] for m in same}
+        cells = [Cell(number(record.metrics.get("clean"))), *(Cell(number(by_size.get(size))) for size in shares)]
         often = len({m.suite for m in own if m.attack.without_norm == kind})
         lines.append(Line(attack_title(kind), [*cells, Cell(f"{record.n:,}")], suite if often > 1 else ""))
-    shares = {eps: worst(subject, norm, eps) for eps in sizes}
-    counts = sorted({share.n for share in shares.values() if share is not None})
-    before = next((subject.suites[share.suites[0]].metrics.get("clean") for share in shares.values() if share), None)
-    cells = [Cell(number(before)), *map(share_cell, shares.values()), Cell(" / ".join(f"{n:,}" for n in counts))]
-    if any(shares.values()):
-        together = len({share.suites for share in shares.values() if share and len(share.suites) > 1}) > 0
-        lines.append(Line("Worst case", cells, "all suites on the same samples" if together else "", strong=True))
-    labels = [
-        Cell("", strength(subject, norm, eps).label) if share is not None else Cell() for eps, share in shares.items()
-    ]
-    lines.append(Line("What it is", [Cell(""), *labels, Cell("")]))
+    known = [share for share in shares.values() if share is not None]
+    if known:
+        before = number(subject.suites[known[0].suites[0]].metrics.get("clean"))
+        counts = " / ".join(f"{n:,}" for n in sorted({share.n for share in known}))
+        together = "all suites on the same samples" if any(len(share.suites) > 1 for share in known) else ""
+        cells = [Cell(before), *map(share_cell, shares.values()), Cell(counts)]
+        lines.append(Line("Worst case", cells, together, strong=True))
     return lines
 
 
@@ -142,34 +155,8 @@ def radius_text(norm: str, value: float, highest: str) -> str:
         return "–"
     if math.isinf(value):
         return f"> {highest}"
-    scaled = f"{unit(norm)[0] * value:.3g}"
+    scaled = f"{UNITS[norm][0] * value:.3g}"
     return f"{scaled}/255" if norm == "linf" else scaled
-
-
-def square_table(subjects: Sequence[Subject]) -> Table | None:
-    """Attacks on squares by the side of the square."""
-    sizes = {m.square: m.budget for subject in subjects for m in region_metrics(subject) if m.square is not None}
-    if not sizes:
-        return None
-    sizes = dict(sorted(sizes.items()))
-    groups = []
-    for subject in subjects:
-        own = region_metrics(subject)
-        lines = []
-        for kind, suite in dict.fromkeys((m.kind, m.suite) for m in own if not m.worst):
-            record = subject.suites[suite]
-            by_size = {m.square: record.metrics[m.name] for m in own if (m.kind, m.suite) == (kind, suite)}
-            cells = [Cell(number(record.metrics.get("clean"))), *(Cell(number(by_size.get(side))) for side in sizes)]
-            lines.append(Line(attack_title(kind), [*cells, Cell(f"{record.n:,}")]))
-        shares = [worst_square(subject, side) for side in sizes]
-        counts = sorted({share.n for share in shares if share is not None})
-        if counts:
-            before = next(subject.suites[share.suites[0]].metrics.get("clean") for share in shares if share)
-            cells = [Cell(number(before)), *map(share_cell, shares), Cell(" / ".join(f"{n:,}" for n in counts))]
-            lines.append(Line("Worst case", cells, strong=True))
-            groups.append((subject.name if len(subjects) > 1 else "", lines))
-    heads = [Cell("0", "nothing hidden"), *(Cell(text, "of the side") for text in sizes.values()), Cell("n")]
-    return Table("Right with a square hidden or replaced, %", heads, groups)
 
 
 def calibration_table(subjects: Sequence[Subject]) -> Table | None:
@@ -203,13 +190,10 @@ def bin_table(subjects: Sequence[Subject]) -> Table | None:
     """The reliability diagram as figures."""
     groups = []
     for subject in subjects:
-        lines = [
-            Line(
-                f"{one.low:.3f} to {one.high:.3f}",
-                [Cell(f"{100 * one.confidence:.1f}"), Cell(f"{100 * one.accuracy:.1f}"), Cell(f"{one.n:,}")],
-            )
-            for one in reliability(subject)
-        ]
+        lines = []
+        for one in reliability(subject):
+            cells = [Cell(f"{100 * one.confidence:.1f}"), Cell(f"{100 * one.accuracy:.1f}"), Cell(f"{one.n:,}")]
+            lines.append(Line(f"{one.low:.3f} to {one.high:.3f}", cells))
         if lines:
             groups.append((subject.name if len(subjects) > 1 else "", lines))
     heads = [Cell("Mean confidence", "%"), Cell("Right", "%"), Cell("n")]

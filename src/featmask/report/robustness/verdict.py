@@ -41,11 +41,6 @@ def with_interval(share: Share) -> str:
     return f"{percent(share.value)} (95 % interval {100 * share.low:.1f} to {100 * share.high:.1f} %)"
 
 
-def ball(norm: str, budget: str) -> str:
-    """``L∞ 8/255``."""
-    return f"{NORMS[norm]} {budget}"
-
-
 def budget_text(subject: Subject, norm: str, eps: Fraction) -> str:
     """A radius as it was written in the record."""
     return budgets(subject, norm).get(eps, str(eps))
@@ -99,7 +94,7 @@ def _norm_figures(subject: Subject, subjects: Sequence[Subject]) -> list[_Figure
             )
         elif subject.doctor is None and share.value > _REMARKABLE:
             remark = " No check vouches for this figure: it is unverified."
-        where = ball(norm, budget_text(subject, norm, eps))
+        where = f"{NORMS[norm]} {budget_text(subject, norm, eps)}"
         found.append(_Figure(where, share, strength(subject, norm, eps), remark))
     return found
 

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...errors import FeatmaskError
 from ...records.figures import Figure
-from ...stats import wilson
 from ...utils.files import write_text
+from ..values import counted_range, csv_text, enumerated, exact
 from .checks import checks
 from .figures import budgets, norms, worst
 from .page import page
@@ -55,48 +52,29 @@ def write_robustness(folders: Sequence[Path], out: Path, *, title: str | None = 
 
 def _title(subjects: Sequence[Subject]) -> str:
     names = [subject.name for subject in subjects]
-    if len(names) == 1:
-        return f"Robustness of {names[0]}"
-    return (
-        f"Robustness of {', '.join(names[:-1])} and {names[-1]}"
-        if len(names) < 4
-        else f"Robustness of {len(names)} models"
-    )
+    return f"Robustness of {enumerated(names) if len(names) < 4 else f'{len(names)} models'}"
 
 
 def table_csv(subjects: Sequence[Subject]) -> str:
     """Every figure in full precision, the worst case over suites, and a line a check."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    return csv_text(COLUMNS, _lines(subjects))
+
+
+def _lines(subjects: Sequence[Subject]) -> Iterator[list[object]]:
     for subject in subjects:
         for name, suite in subject.suites.items():
             for key, value in suite.metrics.items():
-                metric = Figure(name, key)
-                extent = _extent(metric, value, suite.n)
-                writer.writerow(
-                    [subject.name, name, key, metric.norm, metric.budget, suite.n, _exact(value), *extent, ""]
-                )
+                figure = Figure(name, key)
+                _, low, high = counted_range(figure, value, suite.n) or (None, None, None)
+                figures = [suite.n, *map(exact, (value, low, high))]
+                yield [subject.name, name, key, figure.norm, figure.budget, *figures, ""]
         for norm in norms(subject):
             for eps, text in budgets(subject, norm).items():
                 share = worst(subject, norm, eps)
                 if share is not None:
-                    figures = [share.n, _exact(share.value), _exact(share.low), _exact(share.high)]
-                    writer.writerow([subject.name, " ".join(share.suites), "worst case", norm, text, *figures, ""])
+                    figures = [share.n, *map(exact, (share.value, share.low, share.high))]
+                    yield [subject.name, " ".join(share.suites), "worst case", norm, text, *figures, ""]
         for group, own in checks(subject.doctor):
             for check in own:
                 note = f"{check.verdict}: {check.figure}"
-                writer.writerow([subject.name, "doctor", check.name, "", "", "", "", "", "", f"{group}: {note}"])
-    return buffer.getvalue()
-
-
-def _extent(metric: Figure, value: float, n: int) -> tuple[str, str]:
-    right = round(value * n) if math.isfinite(value) else -1
-    if not metric.counted or not 0 <= right <= n or n == 0 or abs(value * n - right) > 1e-6 * n:
-        return "", ""
-    interval = wilson(right, n)
-    return _exact(interval.low), _exact(interval.high)
-
-
-def _exact(value: float | None) -> str:
-    return "" if value is None or not math.isfinite(value) else repr(float(value))
+                yield [subject.name, "doctor", check.name, "", "", "", "", "", "", f"{group}: {note}"]

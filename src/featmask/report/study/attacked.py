@@ -8,10 +8,11 @@ from functools import partial
 from itertools import pairwise
 from typing import Any
 
-from ...drawing.svg import INK, PANEL, look, plain
+from ...drawing.svg import INK, look, panel, plain, row_panel
 from ...records.figures import Figure
 from ...records.names import CLEAN, ranking_name
 from ...records.titles import NORMS, SUITES, attack_place, attack_title
+from ..values import UNITS
 from .choice import main_budget
 from .lines import Axis, Group, Panel, along, band_text, line_panels
 from .retrieval import suite_place
@@ -19,11 +20,6 @@ from .tables import Study
 
 #: Place on the axis and the figure there, from 0 up.
 Sizes = list[tuple[float, Figure]]
-_UNITS = {
-    "linf": (255.0, "eps (L∞), in 1/255 of the pixel range", "eps, 1/255"),
-    "l2": (1.0, "eps (L2), pixels in [0, 1]", "eps"),
-    "l1": (1.0, "eps (L1), pixels in [0, 1]", "eps"),
-}
 
 
 def attack_groups(study: Study) -> list[Group]:
@@ -31,7 +27,7 @@ def attack_groups(study: Study) -> list[Group]:
     found = []
     sized = [metric for metric in study.metrics if metric.eps is not None]
     # the usual norm first, whatever was measured first
-    order = list(_UNITS)
+    order = list(UNITS)
     plainly = sorted((m for m in sized if not m.retrieval), key=lambda m: (order.index(m.norm), m.suite != m.norm))
     for suite in dict.fromkeys(metric.suite for metric in plainly):
         sizes = _sizes([metric for metric in sized if metric.suite == suite], study, CLEAN)
@@ -51,7 +47,7 @@ def _group(study: Study, title: str, sizes: Sizes, prefix: str) -> Group:
     lines = along(study, sizes)
     kind = "Worst-case" if metric.worst else attack_title(metric.kind)
     figure = "accuracy" if metric.measure == "accuracy" else metric.measure_title
-    _, label, short = _UNITS[metric.norm]
+    _, label, short = UNITS[metric.norm]
     text = f"{kind} {figure} against the size of the perturbation"
     panels, small = line_panels(
         study, lines, Axis(f"{metric.measure_title}, %", label, text, whole=True, short=short), prefix
@@ -95,7 +91,7 @@ def _sizes(metrics: Sequence[Figure], study: Study, clean: str) -> Sizes:
     if not ordered:
         return []
     first = ordered[0]
-    factor = _UNITS[first.norm][0]
+    factor = UNITS[first.norm][0]
     found = sorted(
         (factor * float(metric.eps), metric) for metric in ordered if metric.kind == first.kind and metric.eps
     )
@@ -104,8 +100,8 @@ def _sizes(metrics: Sequence[Figure], study: Study, clean: str) -> Sizes:
 
 
 def _difference(study: Study, sizes: Sizes, make: Any) -> tuple[Any, str]:
-    figure = make(figsize=(PANEL, 3.0))
-    ax = figure.subplots()
+    label = UNITS[sizes[-1][1].norm][1]
+    figure, ax = panel(make, f"Difference to {plain(study.baseline)}, points", label, grid="y")
     ax.axhline(0, color=INK, lw=1)
     last, many = sizes[-1][0], len(study.methods)
     gap = min((b[0] - a[0] for a, b in pairwise(sizes)), default=last)
@@ -123,9 +119,6 @@ def _difference(study: Study, sizes: Sizes, make: Any) -> tuple[Any, str]:
             ax.plot([x], [mean], marker, color=colour, ms=5.5, mew=0)
     reach = max(2.0, *map(abs, ax.get_ylim()))
     ax.set_ylim(-reach, reach)
-    ax.set_xlabel(_UNITS[sizes[-1][1].norm][1], fontsize=9)
-    ax.set_title(f"Difference to {plain(study.baseline)}, points", fontsize=10.5, loc="left", fontweight="bold")
-    ax.grid(axis="y", color=INK, alpha=0.12, lw=0.6)
     name = sizes[-1][1].measure_title
     name = "accuracy" if name == "Accuracy" else name
     return figure, f"Difference to {study.baseline} in {name} at each size of the perturbation"
@@ -134,8 +127,10 @@ def _difference(study: Study, sizes: Sizes, make: Any) -> tuple[Any, str]:
 def _attack_rows(study: Study, metrics: list[Figure], make: Any) -> tuple[Any, str]:
     """A row an attack, in it the methods below each other."""
     many = len(study.methods)
-    figure = make(figsize=(PANEL, len(metrics) * (0.22 + 0.1 * min(many, 8)) + 0.9))
-    ax = figure.subplots()
+    budget = next((metric.budget for metric in metrics if metric.budget), "")
+    titles = [attack_title(metric.kind) for metric in metrics]
+    height = len(metrics) * (0.22 + 0.1 * min(many, 8)) + 0.9
+    figure, ax = row_panel(make, f"mAP by attack, {budget}", "%, higher is better", titles, height)
     for row, metric in enumerate(metrics):
         for place, method in enumerate(study.methods):
             cell = study.cells.get((method, metric))
@@ -149,12 +144,5 @@ def _attack_rows(study: Study, metrics: list[Figure], make: Any) -> tuple[Any, s
             ax.plot([mean], [y], marker, color=colour, ms=5, mew=0)
     for row in range(1, len(metrics)):
         ax.axhline(row - 0.5, color=INK, lw=0.6, alpha=0.12)
-    ax.set_yticks(range(len(metrics)), [plain(attack_title(metric.kind)) for metric in metrics])
-    ax.set_ylim(len(metrics) - 0.5, -0.5)
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x", color=INK, alpha=0.12, lw=0.6)
     ax.set_xlim(-2, 102)
-    ax.set_xlabel("%, higher is better", fontsize=9)
-    budget = next((metric.budget for metric in metrics if metric.budget), "")
-    ax.set_title(f"mAP by attack, {budget}", fontsize=10.5, loc="left", fontweight="bold")
     return figure, f"mAP after each attack at {budget}, a mark a method; the figures are in the tables"

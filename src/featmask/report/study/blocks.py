@@ -10,17 +10,8 @@ from ...records.names import CLEAN
 from ...records.titles import SUITES, attack_title
 from .attacked import by_attack
 from .retrieval import suite_place
-from .rows import Field, cell_field
+from .rows import Field, Row, cell_field
 from .tables import Study
-
-
-@dataclass(frozen=True)
-class Line:
-    """One method's figures; ``seeds`` are those that were measured."""
-
-    method: str
-    seeds: int
-    fields: list[Field]
 
 
 @dataclass(frozen=True)
@@ -30,12 +21,12 @@ class Block:
     Attributes:
         title: what was measured: ``"Queries attacked, 5/255"``.
         heads: a column a figure: ``"Rank-1"``, ``"mAP"``, ``"mINP"``.
-        groups: attack (empty where there is none) and its lines, a line a method.
+        groups: attack (empty where there is none) and its rows, a row a method; seeds are those that were measured.
     """
 
     title: str
     heads: list[str]
-    groups: list[tuple[str, list[Line]]]
+    groups: list[tuple[str, list[Row]]]
 
 
 def blocks(study: Study) -> list[Block]:
@@ -68,10 +59,10 @@ def _block(study: Study, title: str, metrics: Sequence[Figure]) -> Block:
     return Block(title, [titles[figure] for figure in figures], groups)
 
 
-def _line(study: Study, method: str, own: dict[str, Figure], figures: Sequence[str]) -> Line | None:
+def _line(study: Study, method: str, own: dict[str, Figure], figures: Sequence[str]) -> Row | None:
     cells = {figure: study.cells.get((method, metric)) for figure, metric in own.items()}
     measured = [len(cell.values) for cell in cells.values() if cell is not None]
     if not measured:
         return None
     fields = [cell_field(own[figure], cells[figure]) if figure in own else Field("–") for figure in figures]
-    return Line(method, max(measured), fields)
+    return Row(method, max(measured), fields)

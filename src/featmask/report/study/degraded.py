@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from statistics import fmean
 
 from ...records.figures import Figure, show, signed
-from ...records.names import CORRUPTIONS
 from ...records.titles import SUITES, attack_title, corruption_title
+from ..values import in_groups
 from .attacked import by_attack
 from .lines import FEW, Axis, Group, along, band_text, line_panels
 from .rows import sign_of
@@ -119,12 +119,8 @@ def _table(study: Study, suite: str) -> KindTable:
     leveled = [metric for metric in study.metrics if metric.suite == suite and metric.severity]
     kinds = [k for k in dict.fromkeys(m.kind for m in leveled) if Figure(suite, k) in study.metrics]
     groups = []
-    known = {kind for members in CORRUPTIONS.values() for kind in members}
-    titled = {**CORRUPTIONS, "Others": tuple(kind for kind in kinds if kind not in known)}
-    for title, members in titled.items():
-        rows = [(corruption_title(kind), _row(study, Figure(suite, kind))) for kind in members if kind in kinds]
-        if rows:
-            groups.append((title, rows))
+    for title, members in in_groups(kinds):
+        groups.append((title, [(corruption_title(kind), _row(study, Figure(suite, kind))) for kind in members]))
     total = Figure(suite, "corrupted")
     if total in study.metrics:
         groups.append(("All", [("Mean", _row(study, total))]))
@@ -142,7 +138,7 @@ def _cell(metric: Figure, cell: Cell | None) -> KindCell:
     if cell is None:
         return KindCell("–")
     text = show(metric, cell.interval.mean)
-    if cell.paired is None or cell.verdict is None:
+    if cell.paired is None:
         return KindCell(text, best=cell.best)
     sign = f" {sign_of(cell)}" if cell.claimed else ""
-    return KindCell(text, signed(metric, cell.paired.interval.mean), sign, cell.verdict.outcome, cell.best)
+    return KindCell(text, signed(metric, cell.paired.interval.mean), sign, cell.outcome, cell.best)

@@ -12,13 +12,14 @@ from ...records.doctor import DOCTOR
 from ...records.pictures import Picture
 from ...records.run import Run
 from ...records.tuning import TuningRecord
-from ..layout import embedded, relative_link, templates
+from ..layout import embedded, file_links, relative_link, rendered
 from ..robustness.checks import checks, trust
+from ..values import outline
 from .blocks import blocks
 from .degraded import kind_tables
 from .latex import latex_table
 from .lines import banded
-from .notes import caution, environment, notices, outline, statements, suite_text, suites, warnings
+from .notes import caution, environment, notices, statements, suite_text, suites, warnings
 from .plots import legend, pictures, render
 from .retrieval import data_name, rules
 from .rows import SIGNS, differences, rows, single
@@ -68,11 +69,7 @@ def page(study: Study, about: Page) -> str:
     Raises:
         FeatmaskError: a picture that cannot be read or is no PNG.
     """
-    return templates().get_template("report.html.j2").render(_context(study, about))
-
-
-def _context(study: Study, about: Page) -> dict[str, Any]:
-    return {**_figures(study), **_background(study, about), **_attachments(study, about)}
+    return rendered("report.html.j2", **_figures(study), **_background(study, about), **_attachments(study, about))
 
 
 def _figures(study: Study) -> dict[str, Any]:
@@ -129,7 +126,7 @@ def _background(study: Study, about: Page) -> dict[str, Any]:
         "recipe": outline(first.recipe.every),
         "environment": versions,
         "version": versions.get("featmask", ""),
-        "archive": _archive(about),
+        "archive": (about.archive.name, relative_link(about.archive, about.root)) if about.archive else ("", ""),
         "runs": [
             {
                 "method": run.method,
@@ -182,19 +179,7 @@ def _info(run: Run) -> str:
     return ", ".join(parts)
 
 
-def _archive(about: Page) -> tuple[str, str]:
-    """Name of and link to the zip file that holds the runs; empty where there is none."""
-    return ("", "") if about.archive is None else (about.archive.name, relative_link(about.archive, about.root))
-
-
 def _files(run: Run, root: Path) -> list[tuple[str, str]]:
     """Name and relative link of what the run left behind."""
-    folder = run.folder.resolve()
-    names = ["run.json", "train.jsonl", "recipe.json", "env.json", "doctor.json", "model.safetensors"]
-    names += [f"eval/{suite}{ending}" for suite in run.suites for ending in (".json", ".samples.csv")]
-    found = []
-    for name in names:
-        if (folder / name).is_file():
-            link = relative_link(folder / name, root)
-            found += [(name.removeprefix("eval/"), link)] if link else []
-    return found
+    names = ("run.json", "train.jsonl", "recipe.json", "env.json", "doctor.json", "model.safetensors")
+    return file_links(run.folder, names, run.suites, root)

@@ -36,12 +36,13 @@ def latex_table(study: Study, heading: str) -> str:
         *((*_stacked(metric.short), _unit(metric)) for metric in metrics),
         *[("", "Dropped", r"\%")] * dropped,
     ]
+    slug = re.sub(r"[^a-z0-9]+", "-", heading.lower()).strip("-")
     lines = [
         r"% needs \usepackage{booktabs}",
         r"\begin{table}",
         r"\centering",
         rf"\caption[{escaped(heading)}]{{{_caption(study, heading)}}}",
-        rf"\label{{tab:{_slug(heading)}}}",
+        rf"\label{{tab:{slug or 'results'}}}",
         r"\par\smallskip",
         *[r"\footnotesize", r"\setlength{\tabcolsep}{3pt}"] * (len(heads) > ROOMY),
         rf"\begin{{tabular}}{{@{{}}l{'r' * (len(heads) - 1)}@{{}}}}",
@@ -137,7 +138,3 @@ def escaped(text: str) -> str:
     """Text that LaTeX prints as it is, on one line."""
     shown = "".join(ESCAPED.get(sign, sign) for sign in " ".join(text.split()) if sign.isprintable())
     return re.sub(r"(?<=\d) (?=\\%)", r"\\,", shown)
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-") or "results"

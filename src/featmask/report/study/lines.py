@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
-from ...drawing.svg import INK, PANEL, dash, look, plain
+from ...drawing.svg import PANEL, dash, look, panel, plain
 from ...records.figures import Figure
 from ...stats import mean_interval
 from .tables import Study
@@ -96,15 +96,11 @@ def band_text(study: Study, lines: Lines) -> str:
 
 
 def _panel(study: Study, lines: Lines, axis: Axis, bands: bool, size: float, make: Any) -> tuple[Any, str]:
-    figure = make(figsize=(PANEL * size, 3.0 * (size + 1) / 2))
-    ax = figure.subplots()
+    figure, ax = panel(make, axis.title, axis.label, size=(PANEL * size, 3.0 * (size + 1) / 2))
     if axis.whole:
         ax.set_ylim(-2, 102)
     for method, points in lines.items():
         draw_line(ax, study.methods.index(method), points, bands)
-    ax.set_title(axis.title, fontsize=10.5, loc="left", fontweight="bold")
-    ax.set_xlabel(axis.label, fontsize=9)
-    ax.grid(color=INK, alpha=0.12, lw=0.6)
     last = max(x for points in lines.values() for x, _ in points)
     ax.set_xlim(left=min(-0.02 * last, *(x for points in lines.values() for x, _ in points)))
     ax.locator_params(axis="both", nbins=6)

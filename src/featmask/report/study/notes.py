@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import chain
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...records.figures import Figure
 from ...records.names import STRONG
 from ...records.suite import Suite
 from ...stats import ENOUGH_SEEDS, SHOWN, smallest_p
+from ..values import merged
 from . import retrieval
 from .tables import Study
 
@@ -157,39 +157,5 @@ def notices(study: Study) -> list[str]:
 
 
 def environment(study: Study) -> dict[str, str]:
-    """Versions and machine."""
+    """Versions and machine; where runs differ, every value."""
     return merged(run.environment for run in study.runs)
-
-
-def merged(environments: Iterable[Mapping[str, str]]) -> dict[str, str]:
-    """Versions and machines as one; where they differ, every value."""
-    found: dict[str, dict[str, None]] = {}
-    for key, value in chain.from_iterable(one.items() for one in environments):
-        found.setdefault(key, {})[value] = None
-    return {key: " | ".join(values) for key, values in found.items()}
-
-
-def outline(value: Any, depth: int = 0) -> str:
-    """A nested mapping as indented text, the way its recipe looks."""
-    lines = []
-    for key, inner in value.items():
-        start = "  " * depth + f"{key}:"
-        if isinstance(inner, Mapping) and inner:
-            lines += [start, outline(inner, depth + 1)]
-        elif isinstance(inner, str) and "\n" in inner.strip():
-            lines += [f"{start} |", *("  " * (depth + 1) + line for line in inner.strip().splitlines())]
-        else:
-            lines.append(f"{start} {_scalar(inner)}".rstrip())
-    return "\n".join(lines)
-
-
-def _scalar(value: Any) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_scalar(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_scalar, value)) + "]"
-    return str(value).strip()

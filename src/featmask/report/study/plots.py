@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ...drawing.svg import INK, dash, drawn, look, sign
+from ...drawing.svg import dash, drawn, look, marks, row_panel, sign
 from ...records.figures import Figure
 from .attacked import attack_groups
 from .degraded import degraded_groups
 from .lines import Group, Panel
 from .tables import Study, sampling
-from .trained import row_axes, training_groups
+from .trained import training_groups
 
 
 @dataclass(frozen=True)
@@ -66,24 +66,21 @@ def _every_run(study: Study) -> Group:
 
 
 def _dots(study: Study, metric: Figure, make: Any) -> tuple[Any, str]:
-    figure, ax = row_axes(make, study.methods)
+    arrow = "lower is better" if metric.lower_is_better else "higher is better"
+    label = f"{'%, ' if metric.scale != 1 else ''}{arrow}"
+    figure, ax = row_panel(make, metric.title, label, study.methods)
     for place, method in enumerate(study.methods):
         cell = study.cells.get((method, metric))
         if cell is None:
             continue
-        colour, marker = look(place)
+        colour = look(place)[0]
         mean, low, high = (v * metric.scale for v in cell.interval)
         if not math.isnan(low):
             ax.plot([low, high], [place, place], color=colour, lw=6, alpha=0.28, solid_capstyle="butt")
         values = [v * metric.scale for v in cell.values.values()]
-        ax.plot(values, [place] * len(values), marker, color=colour, ms=5.5, alpha=0.8, mew=0)
-        if len(values) > 1:
-            ax.plot([mean], [place], "|", color=INK, ms=13, mew=1.7)
-        elif study.most_seeds == 1 and (extent := sampling(study.runs_of(method)[0], metric)) is not None:
+        marks(ax, place, place, values, mean if len(values) > 1 else None)
+        if study.most_seeds == 1 and (extent := sampling(study.runs_of(method)[0], metric)) is not None:
             ax.plot([v * metric.scale for v in extent[1:]], [place, place], color=colour, lw=1.1)
-    ax.set_title(metric.title, fontsize=10.5, loc="left", fontweight="bold")
-    arrow = "lower is better" if metric.lower_is_better else "higher is better"
-    ax.set_xlabel(f"{'%, ' if metric.scale != 1 else ''}{arrow}", fontsize=9)
     ax.margins(x=0.08)
     # a hair's breadth must not look like a gulf
     low, high = ax.get_xlim()

@@ -9,6 +9,7 @@ from ...records.figures import Figure
 from ...records.names import GUIDED, RANKINGS, other_domain
 from ...records.suite import Suite
 from ...records.titles import ATTACKS
+from ..values import enumerated
 from .tables import Study
 
 
@@ -118,7 +119,7 @@ def _attacks(metrics: list[Figure]) -> list[str]:
     text = "The attacks on retrieval are white-box: they follow the gradients of the model that is scored."
     if guided:
         text += (
-            f" {' and '.join([', '.join(guided[:-1]), guided[-1]] if len(guided) > 1 else guided)} "
+            f" {enumerated(guided)} "
             f"choose{'s' if len(guided) == 1 else ''} guide images by the true identities, which a real attacker may "
             "not know; the guides' rule stands with the suite."
         )

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ...records.figures import Figure, show, signed, sized, unsigned_zero
 from ...records.run import Run
-from ...stats import ENOUGH_SEEDS, MOST_SEEDS, Interval, Paired, could_show
+from ...stats import ENOUGH_SEEDS, MOST_SEEDS, Paired, could_show
+from ..values import csv_text, exact
 from .tables import Cell, Study, sampling
 
 #: An effect beyond it is not counted further.
@@ -50,8 +49,8 @@ class Row:
     method: str
     seeds: int
     fields: list[Field]
-    dropped: str
-    seconds: str
+    dropped: str = ""
+    seconds: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,7 +81,7 @@ class Difference:
 
 def sign_of(cell: Cell) -> str:
     """The sign of a cell's verdict, with † where the number of comparisons could explain the claim; else nothing."""
-    return "" if cell.verdict is None else SIGNS[cell.verdict.outcome] + "†" * cell.fragile
+    return SIGNS.get(cell.outcome, "") + "†" * cell.fragile
 
 
 def rows(study: Study, metrics: Sequence[Figure]) -> list[Row]:
@@ -90,15 +89,9 @@ def rows(study: Study, metrics: Sequence[Figure]) -> list[Row]:
     found = []
     for method in study.methods:
         dropped, seconds = study.info(method, "dropped_fraction"), study.info(method, "seconds_per_epoch")
-        found.append(
-            Row(
-                method,
-                len(study.runs_of(method)),
-                [cell_field(metric, study.cells.get((method, metric))) for metric in metrics],
-                "–" if dropped is None else f"{100 * dropped:.2f}",
-                "–" if seconds is None else f"{seconds:.1f}",
-            )
-        )
+        fields = [cell_field(metric, study.cells.get((method, metric))) for metric in metrics]
+        share, time = "–" if dropped is None else f"{100 * dropped:.2f}", "–" if seconds is None else f"{seconds:.1f}"
+        found.append(Row(method, len(study.runs_of(method)), fields, share, time))
     return found
 
 
@@ -106,12 +99,12 @@ def cell_field(metric: Figure, cell: Cell | None) -> Field:
     """A cell for people."""
     if cell is None:
         return Field("–")
-    half = _half_width(cell.interval)
-    text = show(metric, cell.interval.mean) + ("" if half is None else f" ± {show(metric, half)}")
-    if cell.paired is None or cell.verdict is None:
+    mean, low, high = cell.interval
+    text = show(metric, mean) + ("" if math.isnan(low) else f" ± {show(metric, (high - low) / 2)}")
+    if cell.paired is None:
         return Field(text, cell.best, cell.tied)
     difference = signed(metric, cell.paired.interval.mean)
-    return Field(text, cell.best, cell.tied, difference, cell.verdict.outcome, cell.fragile)
+    return Field(text, cell.best, cell.tied, difference, cell.outcome, cell.fragile)
 
 
 def differences(study: Study, metrics: Sequence[Figure]) -> list[Difference]:
@@ -120,7 +113,7 @@ def differences(study: Study, metrics: Sequence[Figure]) -> list[Difference]:
     for method in study.challengers:
         for metric in metrics:
             cell = study.cells.get((method, metric))
-            if cell is None or cell.paired is None or cell.verdict is None:
+            if cell is None or cell.paired is None:
                 continue
             mean, low, high = cell.paired.interval
             few = cell.paired.n < ENOUGH_SEEDS
@@ -137,7 +130,7 @@ def differences(study: Study, metrics: Sequence[Figure]) -> list[Difference]:
                     "–" if few else f"{cell.paired.p:.2g}",
                     "–" if cell.adjusted is None else f"{cell.adjusted:.2g}",
                     "" if cell.mcnemar is None else f"{cell.mcnemar:.2g}",
-                    cell.verdict.outcome,
+                    cell.outcome,
                     cell.fragile,
                 )
             )
@@ -154,31 +147,30 @@ def single(run: Run, metric: Figure) -> tuple[str, str]:
 
 def table_csv(study: Study) -> str:
     """Every figure in full precision; empty where there is none."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    return csv_text(COLUMNS, _lines(study))
+
+
+def _lines(study: Study) -> Iterator[list[object]]:
     for (method, metric), cell in study.cells.items():
         compared = [""] * 13 if cell.paired is None else _compared(cell.paired)
         place = "best" if cell.best else "tied" if cell.tied else ""
         values = " ".join(f"{seed}:{float(value)!r}" for seed, value in cell.values.items())
-        said = cell.verdict.outcome if cell.verdict else ""
-        closing = [_number(cell.adjusted), _number(cell.mcnemar), said, place, values]
-        mean = map(_number, cell.interval)
-        writer.writerow([method, metric.suite, metric.name, len(cell.values), *mean, *compared, *closing])
+        closing = [exact(cell.adjusted), exact(cell.mcnemar), cell.outcome, place, values]
+        mean = map(exact, cell.interval)
+        yield [method, metric.suite, metric.name, len(cell.values), *mean, *compared, *closing]
     for method in study.methods:
         for key in ("dropped_fraction", "seconds_per_epoch"):
             value = study.info(method, key)
             if value is not None:
-                line = [method, "training", key, len(study.runs_of(method)), _number(value)]
-                writer.writerow(line + [""] * (len(COLUMNS) - len(line)))
-    return buffer.getvalue()
+                line: list[object] = [method, "training", key, len(study.runs_of(method)), exact(value)]
+                yield line + [""] * (len(COLUMNS) - len(line))
 
 
 def _compared(paired: Paired) -> list[str]:
     boot = paired.bootstrap or (math.nan, math.nan)
     numbers = (*paired.interval, *boot, paired.p, paired.smallest_p, paired.t_p, *paired.effect, paired.smallest)
     beyond = "" if math.isnan(paired.smallest) else f">{MOST_SEEDS}"
-    return [*map(_number, numbers), beyond if paired.needed is None else str(paired.needed)]
+    return [*map(exact, numbers), beyond if paired.needed is None else str(paired.needed)]
 
 
 def _effect(size: float) -> str:
@@ -187,12 +179,3 @@ def _effect(size: float) -> str:
     if abs(size) >= LARGE:  # where hardly anything scatters, the digits mean nothing
         return f"beyond {math.copysign(LARGE, size):+.0f}"
     return unsigned_zero(f"{size:+.1f}")
-
-
-def _half_width(interval: Interval) -> float | None:
-    """None for one seed."""
-    return None if math.isnan(interval.low) else (interval.high - interval.low) / 2
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else repr(float(value))

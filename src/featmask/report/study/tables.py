@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import numpy as np
 
@@ -16,16 +17,15 @@ from ...records.run import Run
 from ...stats import (
     ENOUGH_SEEDS,
     Interval,
+    Outcome,
     Paired,
-    Verdict,
     benjamini_hochberg,
     mcnemar,
     mean_interval,
     outcome_of,
     paired_difference,
-    verdict,
-    wilson,
 )
+from ..values import counted_range
 from .choice import first_table
 
 #: Where no figure is a known headline, the first table shows so many.
@@ -40,7 +40,7 @@ class Cell:
         values: seed -> figure; what is not finite is left out.
         interval: mean and its interval over seeds.
         paired: difference to the baseline over common seeds.
-        verdict: what that difference allows to say, taken alone.
+        outcome: what that difference allows to say, taken alone; empty where there is none.
         mcnemar: exact p for the one pair of models, where there is one common seed and samples of it.
         best: no other method's mean is better.
         tied: not the best mean, but by the verdicts' own rule, taken alone, it cannot be told from it. Among k equal
@@ -52,7 +52,7 @@ class Cell:
     values: dict[int, float]
     interval: Interval
     paired: Paired | None = None
-    verdict: Verdict | None = None
+    outcome: Outcome | Literal[""] = ""
     mcnemar: float | None = None
     best: bool = False
     tied: bool = False
@@ -61,7 +61,7 @@ class Cell:
     @property
     def claimed(self) -> bool:
         """Whether the verdict is a claim: better or worse."""
-        return self.verdict is not None and self.verdict.outcome in ("better", "worse")
+        return self.outcome in ("better", "worse")
 
     @property
     def fragile(self) -> bool:
@@ -179,7 +179,7 @@ def _cell(study: Study, method: str, metric: Figure) -> Cell | None:
     if method == study.baseline or not common:
         return Cell(values, interval)
     paired = paired_difference([values[s] for s in common], [base[s] for s in common])
-    said = verdict(metric.words, method, study.baseline, paired, metric.scale, metric.lower_is_better)
+    said = outcome_of(paired.interval, paired.n, metric.scale, metric.lower_is_better)
     alone = _mcnemar(study, method, metric, common[0]) if len(common) == 1 else None
     return Cell(values, interval, paired, said, alone)
 
@@ -214,8 +214,4 @@ def sampling(run: Run, metric: Figure) -> Interval | None:
     """The range that other test samples would give this one model (Wilson); None for what is no counted share."""
     suite = run.suites.get(metric.suite)
     value = math.nan if suite is None else suite.metrics.get(metric.name, math.nan)
-    if suite is None or not math.isfinite(value) or not metric.counted:
-        return None
-    right = round(value * suite.n)
-    counted = suite.n > 0 and 0 <= right <= suite.n and abs(value * suite.n - right) < 1e-6 * suite.n
-    return wilson(right, suite.n) if counted else None
+    return None if suite is None else counted_range(metric, value, suite.n)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from statistics import fmean, median
 from typing import Any, NamedTuple
 
-from ...drawing.svg import INK, PANEL, dash, look, plain
+from ...drawing.svg import PANEL, dash, look, marks, panel, plain, row_panel
+from ..values import finite
 from .lines import FEW, Group, Panel
 from .tables import Study
 
@@ -52,8 +52,7 @@ def _curves(study: Study) -> Group | None:
 
 
 def _curve(study: Study, curve: Curve, make: Any) -> tuple[Any, str]:
-    figure = make(figsize=(PANEL, 2.9))
-    ax = figure.subplots()
+    figure, ax = panel(make, curve.title, "epoch", size=(PANEL, 2.9))
     for place, method in enumerate(study.methods):
         colour, marker = look(place)
         by_epoch: dict[float, list[float]] = {}
@@ -69,10 +68,7 @@ def _curve(study: Study, curve: Curve, make: Any) -> tuple[Any, str]:
             every = max(1, len(means) // 8)
             ax.plot(*zip(*means, strict=True), color=colour, lw=1.7, ls=dash(place), marker=marker, ms=4.5, mew=0,
                     markevery=every)  # fmt: skip
-    ax.set_title(curve.title, fontsize=10.5, loc="left", fontweight="bold")
-    ax.set_xlabel("epoch", fontsize=9)
     ax.xaxis.get_major_locator().set_params(integer=True)
-    ax.grid(color=INK, alpha=0.12, lw=0.6)
     return figure, f"{curve.title} by epoch, a line a method"
 
 
@@ -92,21 +88,17 @@ def _cost(study: Study) -> Group | None:
 
 
 def _marks(study: Study, values: PerRun, label: str, make: Any) -> tuple[Any, str]:
-    figure, ax = row_axes(make, study.methods)
+    figure, ax = row_panel(make, "", label, study.methods)
     for place, method in enumerate(study.methods):
         own = values.get(method)
         if not own:
             continue
-        colour, marker = look(place)
-        ax.plot(own, [place] * len(own), marker, color=colour, ms=5.5, alpha=0.8, mew=0)
-        if len(own) > 1:
-            ax.plot([median(own)], [place], "|", color=INK, ms=13, mew=1.7)
+        marks(ax, place, place, own, median(own) if len(own) > 1 else None)
         ax.annotate(f"{median(own):.2f}", (1.0, place), (4, 0), xycoords=("axes fraction", "data"),
                     textcoords="offset points", va="center", fontsize=9)  # fmt: skip
     low, high = ax.get_xlim()
     short = max(0.0, 0.2 * high - (high - low))
     ax.set_xlim(max(0.0, low - short / 2), high + short / 2)
-    ax.set_xlabel(label, fontsize=9)
     ax.locator_params(axis="x", nbins=6)
     return figure, f"Cost of an epoch of every run, {label}"
 
@@ -123,13 +115,12 @@ def _dropped(study: Study) -> Group | None:
 
 
 def _bars(study: Study, shares: PerRun, make: Any) -> tuple[Any, str]:
-    figure, ax = row_axes(make, study.methods)
+    figure, ax = row_panel(make, "", "% of activations", study.methods)
     for place, method in enumerate(study.methods):
         share = fmean(shares[method]) if method in shares else None
         text = "not measured" if share is None else f"{100 * share:.2f}"
         ax.barh(place, 100 * (share or 0), height=0.55, color=look(place)[0], alpha=0.8)
         ax.annotate(text, (100 * (share or 0), place), (4, 0), textcoords="offset points", va="center", fontsize=9)
-    ax.set_xlabel("% of activations", fontsize=9)
     ax.margins(x=0.14)
     ax.set_xlim(left=0)
     return figure, "Measured share of activations dropped in training, a bar a method"
@@ -141,19 +132,3 @@ def _per_run(study: Study, key: str) -> dict[str, list[float]]:
         for method in study.methods
     }
     return {method: values for method, values in found.items() if values}
-
-
-def row_axes(make: Any, methods: Sequence[str]) -> tuple[Any, Any]:
-    """A figure, and its axes with a row a method."""
-    figure = make(figsize=(PANEL, 0.3 * len(methods) + 0.85))
-    ax = figure.subplots()
-    ax.set_yticks(range(len(methods)), [plain(method) for method in methods])
-    ax.set_ylim(len(methods) - 0.5, -0.5)
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x", color=INK, alpha=0.12, lw=0.6)
-    return figure, ax
-
-
-def finite(value: Any) -> bool:
-    """Whether it is a number that can be drawn."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from ...drawing.svg import INK, look
+from ...drawing.svg import marks, row_panel
 from ...records.tuning import MethodSearch, TuningRecord
 from .lines import Group, Panel
 from .tables import Study
-from .trained import row_axes
 
 NAMES = {"val_accuracy": "validation accuracy", "val_mAP": "validation mAP", "val_loss": "validation loss"}
 
@@ -46,17 +45,13 @@ def tuning_group(study: Study, tuning: TuningRecord) -> Group | None:
 
 
 def _trials(study: Study, tuning: TuningRecord, entries: Mapping[str, MethodSearch], make: Any) -> tuple[Any, str]:
-    figure, ax = row_axes(make, list(entries))
+    name = _name(tuning)
+    title = f"{name[:1].upper()}{name[1:]} of every trial"
+    figure, ax = row_panel(make, title, "%, higher is better", list(entries))
     for row, (method, entry) in enumerate(entries.items()):
         place = study.methods.index(method) if method in study.methods else row
-        colour, marker = look(place)
-        values = entry.finished
-        ax.plot([100 * v for v in values], [row] * len(values), marker, color=colour, ms=5.5, alpha=0.8, mew=0)
-        if entry.value is not None:
-            ax.plot([100 * entry.value], [row], "|", color=INK, ms=13, mew=1.7)
-    ax.set_xlabel("%, higher is better", fontsize=9)
+        best = None if entry.value is None else 100 * entry.value
+        marks(ax, row, place, [100 * value for value in entry.finished], best)
     ax.margins(x=0.08)
     ax.locator_params(axis="x", nbins=6)
-    name = _name(tuning)
-    ax.set_title(f"{name[:1].upper()}{name[1:]} of every trial", fontsize=10.5, loc="left", fontweight="bold")
     return figure, f"{name} of every trial, a row a method"

@@ -9,6 +9,7 @@ from itertools import groupby
 
 from ...records.figures import Figure, show, signed, sized
 from ...stats import ENOUGH_SEEDS, could_show
+from ..values import enumerated
 from .choice import main_budget
 from .tables import Cell, Study
 
@@ -47,7 +48,7 @@ def primary_metrics(study: Study) -> list[Figure]:
 def verdict_lines(study: Study) -> list[str]:
     """The subject (or the only challenger) in plain words, then its figures; without it, what holds for how many.
 
-    Every outcome is the verdict of ``stats.verdict``; a claim that the number of comparisons could explain says so.
+    Every outcome is that of ``stats.outcome_of``; a claim that the number of comparisons could explain says so.
     What holds for the others is in ``metric_lines``.
     """
     if not study.challengers:
@@ -63,7 +64,7 @@ def metric_lines(study: Study) -> list[MetricLine]:
     """A sentence for each headline figure that was measured on common seeds."""
     found = [(metric, _compared(study, metric)) for metric in study.headline]
     return [
-        MetricLine(metric, {method: _outcome(cell) for method, cell in cells.items()}, _line(study, metric, cells))
+        MetricLine(metric, {method: cell.outcome for method, cell in cells.items()}, _line(study, metric, cells))
         for metric, cells in found
         if cells
     ]
@@ -86,9 +87,10 @@ def _subject(study: Study, method: str, metrics: Sequence[Figure]) -> list[str]:
     if not found:
         return []
     parts = []
-    for outcome, group in groupby(found, key=lambda pair: _outcome(pair[1])):
+    for outcome, group in groupby(found, key=lambda pair: pair[1].outcome):
         joint = " or " if outcome == "no difference shown" else " and "
-        parts.append(f"{_in_words(outcome)} on {joint.join(_named(study, *pair) for pair in group)}")
+        said = "not enough seeds for a claim" if outcome == "not enough seeds" else outcome
+        parts.append(f"{said} on {joint.join(_named(study, *pair) for pair in group)}")
     seeds = min(cell.paired.n for _, cell in found if cell.paired)
     number = f"{seeds} seed{'s' if seeds > 1 else ''}"
     closing = f"{number}; a claim needs {ENOUGH_SEEDS}" if seeds < ENOUGH_SEEDS else number
@@ -96,10 +98,6 @@ def _subject(study: Study, method: str, metrics: Sequence[Figure]) -> list[str]:
     # mAP is written so at the start of a sentence too
     opening = sizes[:1] if sizes.startswith(("mAP", "mINP")) else sizes[:1].upper()
     return [f"{method} against {study.baseline}: {', '.join(parts)} ({closing}).", f"{opening}{sizes[1:]}."]
-
-
-def _in_words(outcome: str) -> str:
-    return "not enough seeds for a claim" if outcome == "not enough seeds" else outcome
 
 
 def _named(study: Study, metric: Figure, cell: Cell) -> str:
@@ -116,8 +114,8 @@ def _counted(study: Study, metrics: Sequence[Figure]) -> list[str]:
     parts = []
     for metric in metrics:
         cells = _compared(study, metric)
-        fragile = Counter(_outcome(cell) for cell in cells.values() if cell.fragile)
-        counts = Counter(map(_outcome, cells.values()))
+        fragile = Counter(cell.outcome for cell in cells.values() if cell.fragile)
+        counts = Counter(cell.outcome for cell in cells.values())
         words = [
             f"{counts[outcome]} {outcome}" + (f" ({fragile[outcome]} not after correction)" if fragile[outcome] else "")
             for outcome in ("better", "worse")
@@ -125,7 +123,7 @@ def _counted(study: Study, metrics: Sequence[Figure]) -> list[str]:
         ]
         words += [f"no difference shown for {n}"] if (n := counts["no difference shown"]) else []
         words += [f"not enough seeds for a claim about {n}"] if (n := counts["not enough seeds"]) else []
-        parts += [f"on {metric.words} {_and(words)}"] if words else []
+        parts += [f"on {metric.words} {enumerated(words)}"] if words else []
     number = len(study.challengers)
     return [f"{number} methods against {study.baseline}: {'; '.join(parts)}."] if parts else []
 
@@ -134,23 +132,23 @@ def _line(study: Study, metric: Figure, cells: Mapping[str, Cell]) -> str:
     """Claims first, then what shows no difference and how large it could have been, then what has too few seeds."""
     sizes = {m: signed(metric, cell.paired.interval.mean) for m, cell in cells.items() if cell.paired}
     groups = {
-        outcome: [method for method, cell in cells.items() if _outcome(cell) == outcome]
+        outcome: [method for method, cell in cells.items() if cell.outcome == outcome]
         for outcome in ("better", "worse", "no difference shown", "not enough seeds")
     }
     parts = []
     for outcome in ("better", "worse"):
         each = [f"{m} ({sizes[m]}{', †' if cells[m].fragile else ''})" for m in groups[outcome]]
-        parts += [f"{_and(each)} {outcome} than {study.baseline}"] if each else []
+        parts += [f"{enumerated(each)} {outcome} than {study.baseline}"] if each else []
     against = "" if parts else f" against {study.baseline}"
     equal = groups["no difference shown"]
     if equal:
-        whom = f"{len(equal)} methods" if len(equal) > NAMED else _and([f"{m} ({sizes[m]})" for m in equal])
+        whom = f"{len(equal)} methods" if len(equal) > NAMED else enumerated([f"{m} ({sizes[m]})" for m in equal])
         parts.append(f"no difference shown for {whom}")
         parts += _least(metric, [cells[m] for m in equal])
     few = groups["not enough seeds"]
     if few:
         each = [f"{m} ({sizes[m]})" for m in few]
-        parts.append(f"no claim from {_seeds(cells[m] for m in few)} about {_and(each)}")
+        parts.append(f"no claim from {_seeds(cells[m] for m in few)} about {enumerated(each)}")
     if any(cell.fragile for cell in cells.values()):
         parts.append(f"†: not after correction for {study.compared} comparisons")
     lower = " (lower is better)" if metric.lower_is_better else ""
@@ -172,14 +170,6 @@ def _seeds(cells: Iterable[Cell]) -> str:
     counts = sorted({cell.paired.n for cell in cells if cell.paired})
     extent = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     return f"{extent} seed{'' if extent == '1' else 's'}"
-
-
-def _and(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
-
-
-def _outcome(cell: Cell) -> str:
-    return cell.verdict.outcome if cell.verdict else ""
 
 
 def _points(metric: Figure) -> str:

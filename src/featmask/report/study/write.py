@@ -11,14 +11,13 @@ from ...records.comparison import COMPARISON, ComparisonRecord
 from ...records.run import Run
 from ...records.tuning import TUNING
 from ...utils.files import write_text
-from ..markdown import fenced, grid, markdown, safe
+from ..markdown import fenced, grid, safe
 from .html import Page, page
 from .latex import latex_table
 from .rows import table_csv
 from .tables import Study, aggregate
+from .text import markdown
 from .tuned import tuning_text
-
-__all__ = ["write_report", "write_study"]
 
 
 def write_report(
