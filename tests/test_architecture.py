@@ -47,6 +47,11 @@ def imported(path: Path) -> set[str]:
             for alias in node.names:
                 inner = ".".join(filter(None, [module, alias.name]))
                 found.add(inner if inner in NAMES else module)
+    # whoever imports a module runs the files of the packages that it lies in, but for those that run already
+    parts = [name.split(".") for name in found]
+    found |= {
+        ".".join(name[:count]) for name in parts for count in range(1, len(name)) if [*package][:count] != name[:count]
+    }
     return found - {""}
 
 

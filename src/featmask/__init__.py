@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from .models import build_model as build_model
     from .models.foreign import read_model as read_model
     from .models.foreign import wrap as wrap
-    from .reid.data import load_people as load_people
     from .reid.models import Descriptor as Descriptor
     from .reid.models import build_embedder as build_embedder
+    from .reid.people import load_people as load_people
     from .study import compare as compare
 
 __version__ = "0.1.0"
@@ -58,7 +58,7 @@ _HOME = {
     "build_model": "models",
     "read_model": "models.foreign",
     "wrap": "models.foreign",
-    "load_people": "reid.data",
+    "load_people": "reid.people",
     "Options": "classification.suites",
     "SuiteOptions": "classification.suites",
     "evaluate": "classification.suites",

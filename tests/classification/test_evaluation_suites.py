@@ -13,7 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import featmask
-from featmask.classification.measured import Evaluate
+from featmask.classification.recipe import Evaluate
 from featmask.classification.suites import SuiteOptions, evaluate, evaluate_suites, measuring, plan_of
 from featmask.classification.suites.named import method
 from featmask.classification.suites.outcomes import worst_columns

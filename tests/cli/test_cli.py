@@ -142,7 +142,7 @@ def test_mistakes_end_with_code_2_and_advice(study, tmp_path, fails):
 def test_one_failed_run_does_not_take_the_others_along(study, tmp_path):
     _, recipe, _ = study
     done = featmask("compare", recipe, "--out", tmp_path, "--seeds", 1, "--methods", "none,broken", "--device", "cpu",
-                    "--set", "methods.broken={layer: dropout, at: layer9}")  # fmt: skip
+                    "--set", "methods.broken={layer: dropout, set: {train.lr: 1e30}}")  # fmt: skip
     assert done.returncode == 2
     assert "broken, seed 0" in done.stderr
     assert "Traceback" not in done.stderr

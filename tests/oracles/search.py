@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from featmask.data import Photos
-from featmask.reid.data import Side
+from featmask.reid.people import Side
 
 from .retrieval_naive import score
 

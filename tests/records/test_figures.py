@@ -21,7 +21,7 @@ from featmask.attacks.registry import ATTACKS, presets
 from featmask.classification.suite_names import SUITES as CLASSIFIER_SUITES
 from featmask.classification.suites import SuiteOptions
 from featmask.classification.suites.named import preset
-from featmask.data.corruptions import CORRUPTIONS, GROUPS
+from featmask.data.corruptions import CORRUPTIONS
 from featmask.records import names, titles
 from featmask.records.figures import Figure, measure_place
 from featmask.records.names import Kind, Name
@@ -189,7 +189,6 @@ def test_every_suite_and_corruption_has_a_title_and_every_title_an_owner():
     assert set(titles.WORST_OF) <= set(titles.ATTACKING) <= set(titles.SUITES)
     assert {suite for shown in SHOWN.values() for suite in shown} <= set(titles.SUITES)
     assert tuple(kind for group in names.CORRUPTIONS.values() for kind in group) == CORRUPTIONS
-    assert list(GROUPS.values()) == list(names.CORRUPTIONS.values())
     for kind in CORRUPTIONS:
         assert Figure("corruptions", kind).short == titles.corruption_title(kind) != kind
 

@@ -18,7 +18,7 @@ from featmask.data import Augment, Photos
 from featmask.data.photos import stretch
 from featmask.data.pixels import FilePixels, LatePixels, read_pixels
 from featmask.errors import FeatmaskError
-from featmask.reid.data import load_people
+from featmask.reid.people import load_people
 
 image = pytest.importorskip("PIL.Image")
 stats = pytest.importorskip("scipy.stats")

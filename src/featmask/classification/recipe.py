@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from fractions import Fraction
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from typing_extensions import Self
 
 from ..recipe import Recipe, RecipeData, Train
-from ..recipe.parts import Radius, Strict
-from .measured import Evaluate
-from .suite_names import expand
+from ..recipe.parts import SOME, Radius, Strict
+from .suite_names import check_recipe_suite, expand
+from .suites.options import SuiteKeys
 
 
 class Data(RecipeData):
@@ -79,6 +79,17 @@ class ClassificationTrain(Train):
 
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     adversarial: Adversarial | None = None
+
+
+SuiteName = Annotated[str, AfterValidator(check_recipe_suite)]
+
+
+class Evaluate(SuiteKeys):
+    """What is measured on the test part."""
+
+    suites: Annotated[tuple[SuiteName, ...], SOME] = ("clean", "linf")
+    attack_samples: int | None = Field(None, ge=1, description="all but clean on so many test images; None: all")
+    batch_size: int = Field(64, ge=1)
 
 
 class ClassificationRecipe(Recipe):

@@ -33,8 +33,8 @@ class Journal:
         self.done: list[Columns] = [_arrays(line) for line in lines[1:]] if same else []
         for number, batch in enumerate(self.done, 2):
             lengths = {column.size for column in batch.values()}
-            if batch.keys() != self.done[0].keys() or not {"index", "label"} <= batch.keys() or len(lengths) != 1:
-                raise FeatmaskError(f"{path}, line {number}: expected the same columns, of equal length; {remedy}")
+            if not {"index", "label"} <= batch.keys() or len(lengths) != 1:
+                raise FeatmaskError(f"{path}, line {number}: expected index, label and columns as long; {remedy}")
         if path is not None:
             # whole lines alone: what follows must not be glued to half a line
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,10 +15,10 @@ from ..evaluation import frozen
 from ..records.titles import attack_words
 from ..retrieval import Ranking, rank
 from .attacks import MetricAttack, MisRanking
-from .data import Side
 from .evaluation import Described
 from .evaluation.attacked import adversarial, guides_of
 from .evaluation.retrieval import JUNK, features_of, rank_scores
+from .people import Side
 from .searches import Searches
 
 #: How strongly a change of pixels is drawn.

@@ -38,7 +38,7 @@ class Place(Strict):
 
 
 class PeopleData(Place, RecipeData):
-    """What is learned; see :func:`featmask.reid.data.load_people`."""
+    """What is learned; see :func:`featmask.reid.people.load_people`."""
 
     height: int = Field(256, ge=16, le=2048)
     width: int = Field(128, ge=8, le=2048)

@@ -14,9 +14,9 @@ from ..evaluation import Evaluation, frozen
 from ..models import Normalized
 from ..utils.devices import pick_device
 from .attacks import MetricAttack, MisRanking, train_misranking
-from .data import PeopleSplits, Side
 from .evaluation import Described, attack_retrieval, describe, evaluate_retrieval
 from .models import Descriptor
+from .people import PeopleSplits, Side
 from .recipe import ReidRecipe
 from .sampling import PersonBatches
 

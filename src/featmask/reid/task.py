@@ -19,8 +19,8 @@ from ..records.titles import attack_words
 from ..training import TrainingTask
 from ..utils.eval_mode import evaluating
 from .attacks import MetricAttack
-from .data import PeopleSplits, load_people
 from .models import Embedder, build_embedder
+from .people import PeopleSplits, load_people
 from .recipe import Place, ReidRecipe
 from .searches import Searches, attacks_of
 from .tested import TestedQueries

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from ..records.run import Run
-from .data import PeopleSplits
 from .models import Descriptor
+from .people import PeopleSplits
 
 Indices = npt.NDArray[np.int64]
 Score = Callable[[torch.Tensor], torch.Tensor]

@@ -16,10 +16,10 @@ from ..training import TrainingTask
 from ..training.sampling import Shuffle
 from ..utils.eval_mode import evaluating
 from .adversarial import adversarial_batch
-from .data import PeopleSplits
 from .evaluation import describe, evaluate_retrieval
 from .losses import RetrievalLoss, build_loss
 from .models import Descriptor, Embedder
+from .people import PeopleSplits
 from .recipe import Adversarial, ReidRecipe, ReidTrain
 from .sampling import PersonBatches
 

@@ -22,7 +22,7 @@ from ...retrieval import RetrievalScores, rerank
 from ...retrieval import evaluate as score
 from ...utils.progress import progress
 from ..attacks.embedding import check_features
-from ..data import Side
+from ..people import Side
 
 JUNK = -1
 RANKS = (1, 5, 10, 20)

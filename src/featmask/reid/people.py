@@ -14,15 +14,15 @@ from typing import Any, NoReturn
 import numpy as np
 import numpy.typing as npt
 
-from ...data import Augment, Photos
-from ...data.photos import stretch
-from ...data.pixels import LatePixels
-from ...data.tables import SPLIT_SEED
-from ...errors import FeatmaskError
-from ..synthetic import make_world, render_world
-from .layouts import read_reid
-from .scan import PARTS
-from .sets import Part, ReidSet
+from ..data import Augment, Photos
+from ..data.photos import stretch
+from ..data.pixels import LatePixels
+from ..data.tables import SPLIT_SEED
+from ..errors import FeatmaskError
+from .data.layouts import read_reid
+from .data.scan import PARTS
+from .data.sets import Part, ReidSet
+from .synthetic import make_world, render_world
 
 #: A ranking needs someone who is wrong, and a classifier a second class.
 _FEWEST = 2
