@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -17,6 +18,11 @@ class FeatmaskWarning(UserWarning):
 
 class MissingExtraError(FeatmaskError, ImportError):
     """An optional library is not installed."""
+
+
+def warn(text: str) -> None:
+    """Issue a :class:`FeatmaskWarning` in the name of the caller's caller."""
+    warnings.warn(text, FeatmaskWarning, stacklevel=4)
 
 
 def listed(lines: Sequence[str], shown: int = 10) -> str:

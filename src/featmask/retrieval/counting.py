@@ -52,6 +52,13 @@ def values(keys: Keys, rows: Integers, columns: Integers) -> npt.NDArray[Any]:
     return keys[rows, columns]
 
 
+def spans(first: Integers, lengths: Integers) -> Integers:
+    """Positions first, first + 1, ... of each span, one span after the other."""
+    ends = np.cumsum(lengths)
+    positions: Integers = np.arange(lengths.sum()) + np.repeat(first - (ends - lengths), lengths)
+    return positions
+
+
 def _by_comparing(row: npt.NDArray[Any], column: int, less: npt.NDArray[np.bool_]) -> int:
     key = row[column]
     np.less_equal(row[:column], key, out=less[:column])
@@ -73,5 +80,4 @@ def _on_device(keys: torch.Tensor, rows: Integers, columns: Integers) -> Integer
     order = keys.argsort(dim=1, stable=True)
     places = torch.arange(keys.shape[1], device=keys.device).expand_as(order)
     inverse = torch.empty_like(order).scatter_(1, order, places)
-    at = [torch.from_numpy(part).to(keys.device) for part in (rows, columns)]
-    return inverse[at[0], at[1]].cpu().numpy().astype(np.int64)
+    return values(inverse, rows, columns)

@@ -43,15 +43,14 @@ def neighbourhood(features: Floats | torch.Tensor, squares: Any, queries: int, k
     """
     count = len(features)
     nearest, furthest = np.empty((count, k), dtype=np.int64), np.empty(count, dtype=np.float32)
+    rows, buffer = chunk_rows(count), None
     original: Any
-    on_device = isinstance(features, torch.Tensor)
     if isinstance(features, torch.Tensor):
         original = torch.empty((queries, count - queries), device=features.device)
     else:
         original = np.empty((queries, count - queries), dtype=np.float32)
         squares = squares.astype(np.float32)
-    rows = chunk_rows(count)
-    buffer = None if on_device else np.empty((min(rows, count), count), dtype=np.float32)
+        buffer = np.empty((min(rows, count), count), dtype=np.float32)
     with progress("re-ranking: neighbours", count) as bar:
         for start in range(0, count, rows):
             stop = min(start + rows, count)
@@ -101,13 +100,13 @@ def smallest(values: Floats, k: int) -> Integers:
 def _squared_distances(features: Any, squares: Floats, start: int, out: Floats) -> None:
     part = features[start : start + len(out)] * np.float32(-2)
     np.matmul(part, features.T, out=out)
-    for row, own in zip(out, squares[start : start + len(out)], strict=True):
+    for row, square in zip(out, squares[start : start + len(out)], strict=True):
         np.add(row, squares, out=row)
-        np.add(row, own, out=row)
+        np.add(row, square, out=row)
 
 
 def pair_distances(features: Any, rows: Integers, columns: Integers) -> npt.NDArray[np.float32]:
-    """Squared distances of pairs, by their differences, a chunk after the other."""
+    """Squared distances of pairs, by their differences, chunk by chunk."""
     found = np.empty(len(rows), dtype=np.float32)
     step = max(1, 2**23 // features.shape[1])
     for start in range(0, len(rows), step):
