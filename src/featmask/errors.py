@@ -32,11 +32,7 @@ def listed(lines: Sequence[str], shown: int = 10) -> str:
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import an optional library, or say which extra brings it.
-
-    Args:
-        module: the library's import name, for example ``"timm"``.
-        extra: the extra of this package that installs it, for example ``"train"``.
+    """Import an optional library by its import name (``"timm"``), or say which extra (``"train"``) installs it.
 
     Raises:
         MissingExtraError: the library is not installed.

@@ -155,10 +155,8 @@ def _host(target: nn.Module) -> tuple[tuple[str, ...], nn.Module]:
     leaves = [(path, module) for path, module in leaves if not any(map(_is_guest, path))]
     if not leaves:
         raise FeatmaskError(f"{type(target).__name__} holds no module to put the layer in; choose a neighbouring one")
-    for path, module in leaves:
-        if any(weight.dim() > 1 for weight in module.parameters(recurse=False)):
-            return path, module
-    return leaves[0]
+    weighted = [leaf for leaf in leaves if any(weight.dim() > 1 for weight in leaf[1].parameters(recurse=False))]
+    return (weighted or leaves)[0]
 
 
 def is_leaf(module: nn.Module) -> bool:

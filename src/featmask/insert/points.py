@@ -109,9 +109,7 @@ def find_stem(trace: Trace) -> Point:
     note = "stem"
     if len(trace.readers) > 1:
         meeting = _meeting(trace)
-        note = f"stem, {len(trace.readers)} branches"
-        if meeting is None:
-            note += ", one of which is masked"
+        note = f"stem, {len(trace.readers)} branches" + ("" if meeting else ", one of which is masked")
         first = meeting or first
     fault = _fault(trace, first, layout=False)
     if fault:

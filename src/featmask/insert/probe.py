@@ -90,11 +90,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def probe(model: nn.Module, example: Example | None = None) -> Trace:
-    """Run one forward and record it. ``model`` is already unwrapped.
-
-    Args:
-        model: any module; nothing of it is changed.
-        example: its input (or a tuple of positional arguments); without it the size is guessed.
+    """Run one forward of an unwrapped model, which is not changed, and record it; without an example guess a size.
 
     Raises:
         FeatmaskError: the example, or every guess, fails.
@@ -184,10 +180,9 @@ def _run(model: nn.Module, args: tuple[Any, ...]) -> Trace:
 
 
 def _device_dtype(model: nn.Module) -> tuple[torch.device, torch.dtype]:
-    for value in (*model.parameters(), *model.buffers()):
-        if value.is_floating_point():
-            return value.device, value.dtype
-    return torch.device("cpu"), torch.get_default_dtype()
+    values = (value for value in (*model.parameters(), *model.buffers()) if value.is_floating_point())
+    first = next(values, torch.empty(0, device="cpu"))
+    return first.device, first.dtype
 
 
 def _guesses(model: nn.Module) -> list[Size]:

@@ -30,18 +30,18 @@ def ranks(keys: Keys, rows: Integers, columns: Integers) -> Integers:
     """
     if isinstance(keys, torch.Tensor):
         return _on_device(keys, rows, columns)
-    found = np.empty(len(rows), dtype=np.int64)
+    result = np.empty(len(rows), dtype=np.int64)
     less = np.empty(keys.shape[1], dtype=bool)
     ends = np.searchsorted(rows, np.arange(len(keys)), side="right").tolist()
     start = 0
     for row, end in zip(keys, ends, strict=True):
         if end - start >= SORT_FROM:
-            found[start:end] = _by_sorting(row, columns[start:end], less)
+            result[start:end] = _by_sorting(row, columns[start:end], less)
         else:
             for item in range(start, end):
-                found[item] = _by_comparing(row, columns[item], less)
+                result[item] = _by_comparing(row, columns[item], less)
         start = end
-    return found
+    return result
 
 
 def values(keys: Keys, rows: Integers, columns: Integers) -> npt.NDArray[Any]:

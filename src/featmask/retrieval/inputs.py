@@ -1,4 +1,4 @@
-"""What a caller may hand over, brought into one form: features as a matrix, ids and cameras as small integers."""
+"""What callers pass, brought into one form: features as a matrix, ids and cameras as small integers."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Sides:
-    """Who is searched for, and in what.
+    """Ids and cameras of the queries and of the gallery that they are searched in.
 
     Attributes:
         query_ids: (Q,) codes; equal codes are equal ids.
@@ -44,11 +44,7 @@ class Sides:
 
 
 def matrix(value: Matrix, name: str) -> Floats | torch.Tensor:
-    """Features as a float32 matrix: NumPy, or a tensor where its device is no CPU.
-
-    Args:
-        value: (N, D), array or tensor of any float type.
-        name: for messages.
+    """Features (N, D) of any float type as a float32 matrix: NumPy, or a tensor where its device is no CPU.
 
     Raises:
         FeatmaskError: not two axes, or an axis of length 0.
