@@ -21,7 +21,7 @@ class MissingExtraError(FeatmaskError, ImportError):
 
 
 def warn(text: str) -> None:
-    """Issue a :class:`FeatmaskWarning` in the name of the caller's caller."""
+    """Issue a :class:`FeatmaskWarning` where the public function is called whose private check calls this."""
     warnings.warn(text, FeatmaskWarning, stacklevel=4)
 
 

@@ -91,7 +91,7 @@ def published_feature_masking(
         x: feature maps (N, C, H, W).
         p: probability that the batch is masked.
         channels: number of draws as a share of C.
-        area, aspect: as in :func:`local_feature_masking`; so are what is not named here, the result and the errors.
+        area, aspect, training, generator, inplace: as in :func:`local_feature_masking`, like the result and the errors.
         first: mask only so many leading samples of the batch (the authors' file: 8); None: all.
     """
     options = Options(p=p, channels=channels, area=area, aspect=aspect, per="batch", published=True, first=first)

@@ -77,16 +77,17 @@ def neighbourhood(features: Floats | torch.Tensor, squares: Any, queries: int, k
 
 
 def smallest(values: Floats, k: int) -> Integers:
-    """Columns of the k smallest values of each row, ascending; ties by column.
+    """Columns of the k smallest values of each row (all if there are fewer), ascending; ties by column.
 
     Three passes instead of a partial sort: the k-th smallest of the minima of groups is at least the row's k-th
     smallest, so that few values lie at or below it, and they alone are sorted.
     """
     rows, columns = values.shape
+    if columns <= k:
+        return np.argsort(values, axis=1, kind="stable")
     cut = columns - columns % GROUPS
-    if cut // GROUPS < 2 or k > GROUPS // 2:
-        return np.argsort(values, axis=1, kind="stable")[:, :k]
-    minima = values[:, :cut].reshape(rows, -1, GROUPS).min(1)
+    many_groups = cut // GROUPS >= 2 and k <= GROUPS // 2
+    minima = values[:, :cut].reshape(rows, -1, GROUPS).min(1) if many_groups else values
     bound = np.partition(minima, k - 1, axis=1)[:, k - 1, None]
     at = np.flatnonzero(values <= bound)
     row, column = np.divmod(at, columns)
