@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Sequence
 from types import ModuleType
 
@@ -19,6 +20,11 @@ class MissingExtraError(FeatmaskError, ImportError):
     """An optional library is not installed."""
 
 
+def warn(text: str) -> None:
+    """Issue a :class:`FeatmaskWarning` where the public function is called whose private check calls this."""
+    warnings.warn(text, FeatmaskWarning, stacklevel=4)
+
+
 def listed(lines: Sequence[str], shown: int = 10) -> str:
     """The first lines of a list of mistakes, each on a line of its own, and how many more there are."""
     more = f"\n  and {len(lines) - shown} more" if len(lines) > shown else ""
@@ -26,11 +32,7 @@ def listed(lines: Sequence[str], shown: int = 10) -> str:
 
 
 def require(module: str, extra: str) -> ModuleType:
-    """Import an optional library, or say which extra brings it.
-
-    Args:
-        module: the library's import name, for example ``"timm"``.
-        extra: the extra of this package that installs it, for example ``"train"``.
+    """Import an optional library by its import name (``"timm"``), or say which extra (``"train"``) installs it.
 
     Raises:
         MissingExtraError: the library is not installed.

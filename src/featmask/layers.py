@@ -87,9 +87,8 @@ class LocalFeatureMasking(nn.Module):
         """Mask feature maps (N, C, H, W) in training mode; return ``x`` itself in eval mode."""
         if not self.training:
             return x
-        out, plan = masked(x, self.options, generator=self.generator, inplace=self.inplace)
-        self._plan = plan
-        return out
+        x, self._plan = masked(x, self.options, generator=self.generator, inplace=self.inplace)
+        return x
 
     def extra_repr(self) -> str:
         """The arguments, so that the representation reproduces the call."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from .pixels import FilePixels, read_pixels
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm"})
 
 
-class Found(NamedTuple):
+class FolderImages(NamedTuple):
     """Images below a folder, with their classes and, where the folder says so, their part (train, val, test)."""
 
     paths: list[Path]
@@ -24,7 +24,7 @@ class Found(NamedTuple):
     parts: list[str] | None
 
 
-def find_images(root: Path) -> Found:
+def find_images(root: Path) -> FolderImages:
     """List the images of ``root/<part>/<class>/`` or ``root/<class>/``.
 
     Raises:
@@ -32,7 +32,7 @@ def find_images(root: Path) -> Found:
     """
     if not root.is_dir():
         raise FeatmaskError(f"no folder {root}; expected {root}/<class>/*.jpg or {root}/train/<class>/*.jpg and so on")
-    folders = {path.name: path for path in sorted(root.iterdir()) if path.is_dir() and not path.name.startswith(".")}
+    folders = subfolders(root)
     if "train" in folders and "test" not in folders:
         raise FeatmaskError(f"{root} has a folder 'train' but no 'test'; a test part is needed ('val' is optional)")
     parts = [name for name in ("train", "val", "test") if name in folders] if "train" in folders else [""]
@@ -51,19 +51,22 @@ def find_images(root: Path) -> Found:
         for label, images in enumerate(members.values())
         for path in images
     ]
-    return Found(
-        [path for path, _, _ in rows],
-        [label for _, label, _ in rows],
-        classes,
-        [part for _, _, part in rows] if parts != [""] else None,
-    )
+    paths, labels, part_of = map(list, zip(*rows, strict=True))
+    return FolderImages(paths, labels, classes, part_of if parts != [""] else None)
+
+
+def subfolders(folder: Path) -> dict[str, Path]:
+    """The folders in a folder by name, sorted, without hidden ones."""
+    return {path.name: path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith(".")}
+
+
+def images_among(paths: Iterable[Path]) -> list[Path]:
+    """The files with an image's suffix, sorted."""
+    return sorted(path for path in paths if path.suffix.lower() in SUFFIXES and path.is_file())
 
 
 def _classes(folder: Path) -> dict[str, list[Path]]:
-    members = {}
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and not path.name.startswith("."):
-            members[path.name] = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    members = {name: images_among(path.rglob("*")) for name, path in subfolders(folder).items()}
     empty = [name for name, images in members.items() if not images]
     if empty:
         raise FeatmaskError(

@@ -10,8 +10,9 @@ import torch
 
 #: ITU-R BT.601: what "grey" means to Pillow and OpenCV.
 _LUMA = (0.299, 0.587, 0.114)
-#: Share of the image, and height over width, drawn uniformly, as its authors' code draws them.
-_SHARE, _ASPECT = (0.02, 0.4), (0.3, 1 / 0.3)
+#: Share of the image, and height over width, drawn uniformly, as its authors' code draws them; random erasing has the
+#: same (Zhong et al. 2017 and their code).
+SHARE, ASPECT = (0.02, 0.4), (0.3, 1 / 0.3)
 
 
 def grey_patches(x: torch.Tensor, generator: torch.Generator | None = None) -> torch.Tensor:
@@ -25,8 +26,8 @@ def grey_patches(x: torch.Tensor, generator: torch.Generator | None = None) -> t
     """
     count, _, height, width = x.shape
     draws = torch.rand(count, 4, generator=generator, dtype=torch.float64)
-    area = (_SHARE[0] + (_SHARE[1] - _SHARE[0]) * draws[:, 0]) * height * width
-    aspect = _ASPECT[0] + (_ASPECT[1] - _ASPECT[0]) * draws[:, 1]
+    area = (SHARE[0] + (SHARE[1] - SHARE[0]) * draws[:, 0]) * height * width
+    aspect = ASPECT[0] + (ASPECT[1] - ASPECT[0]) * draws[:, 1]
     tall = (area * aspect).sqrt().round().clamp(1, height)
     wide = (area / aspect).sqrt().round().clamp(1, width)
     top = (draws[:, 2] * (height - tall + 1)).floor()

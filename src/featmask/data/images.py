@@ -53,14 +53,14 @@ class Images(Dataset[Sample]):
         return Images(self.table, self.rows[np.sort(order)], self.augment)
 
     def statistics(self, count: int = 512) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation a channel, of up to ``count`` images in [0, 1], not augmented."""
+        """Mean and standard deviation per channel, of up to ``count`` images in [0, 1], not augmented."""
         plain = Images(self.table, self.rows)
         some = torch.stack([plain[i].image for i in range(0, len(plain), max(1, len(plain) // count))])
         return channel_statistics(some)
 
 
 def channel_statistics(images: torch.Tensor) -> tuple[list[float], list[float]]:
-    """Mean and standard deviation a channel of images (N, C, H, W)."""
+    """Mean and standard deviation per channel of images (N, C, H, W)."""
     std, mean = torch.std_mean(images, dim=(0, 2, 3))
     return mean.tolist(), std.clamp_min(1e-3).tolist()
 

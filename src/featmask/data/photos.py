@@ -15,13 +15,12 @@ from torch.nn.functional import pad
 from torch.utils.data import Dataset
 
 from ..errors import FeatmaskError, require
-from .grey import grey_patches
+from .grey import ASPECT, SHARE, grey_patches
 from .images import Sample, channel_statistics
 from .pixels import LatePixels, Pixels
 
-#: Share of the image, and height over width, of an erased rectangle (Zhong et al. 2017 and their code).
-_ERASED, _ASPECT = (0.02, 0.4), (0.3, 1 / 0.3)
-#: Rectangles that are drawn before an image is left whole, as in their code; one in two or more fits a pedestrian.
+#: Rectangles that are drawn before an image is left whole, as in random erasing's published code; one in two or more
+#: fits a pedestrian.
 _TRIES = 100
 
 
@@ -84,10 +83,10 @@ class Photos(Dataset[Sample]):
         pixels: 8-bit (3, H, W) by row.
         labels: (N,) whole numbers: classes in training, persons elsewhere.
         augment: None for the images as they are.
-        mean: a channel, in [0, 1]: what erasing writes. Give the one that the model normalises with.
+        mean: per channel, in [0, 1]: what erasing writes. Give the one that the model normalises with.
 
     Raises:
-        FeatmaskError: not one label an image, or erasing without a mean of 3 channels.
+        FeatmaskError: not one label per image, or erasing without a mean of 3 channels.
     """
 
     def __init__(
@@ -103,7 +102,10 @@ class Photos(Dataset[Sample]):
             raise FeatmaskError(f"erasing writes the mean colour: expected a mean of 3 channels, got {mean!r}")
         self.pixels, self.labels, self.augment = pixels, labels, augment
         self._fill = torch.tensor([] if mean is None else list(mean), dtype=torch.float32)[:, None, None]
-        self._jitter = None if augment is None else _jitter(augment.jitter)
+        self._jitter: Callable[[torch.Tensor], Any] | None = None
+        if augment is not None and augment.jitter:
+            s = augment.jitter
+            self._jitter = require("torchvision.transforms.v2", "train").ColorJitter(s, s, s, s / 4)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -148,7 +150,7 @@ class Photos(Dataset[Sample]):
         return Photos(self.pixels, self.labels, augment, mean)
 
     def statistics(self, count: int = 512) -> tuple[list[float], list[float]]:
-        """Mean and standard deviation a channel, of up to ``count`` images in [0, 1], not augmented."""
+        """Mean and standard deviation per channel, of up to ``count`` images in [0, 1], not augmented."""
         some = torch.stack([self.pixels[row] for row in range(0, len(self), max(1, math.ceil(len(self) / count)))])
         return channel_statistics(_real(some))
 
@@ -161,18 +163,10 @@ def _erase(image: torch.Tensor, fill: torch.Tensor) -> None:
     height, width = image.shape[-2:]
     for _ in range(_TRIES):
         share, ratio, down, right = torch.rand(4).tolist()
-        area = (_ERASED[0] + (_ERASED[1] - _ERASED[0]) * share) * height * width
-        aspect = _ASPECT[0] + (_ASPECT[1] - _ASPECT[0]) * ratio
+        area = (SHARE[0] + (SHARE[1] - SHARE[0]) * share) * height * width
+        aspect = ASPECT[0] + (ASPECT[1] - ASPECT[0]) * ratio
         tall, wide = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
         if 0 < tall < height and 0 < wide < width:
             top, left = int(down * (height - tall + 1)), int(right * (width - wide + 1))
             image[:, top : top + tall, left : left + wide] = fill
             return
-
-
-def _jitter(strength: float) -> Callable[[torch.Tensor], Any] | None:
-    if not strength:
-        return None
-    v2 = require("torchvision.transforms.v2", "train")
-    jitter: Callable[[torch.Tensor], Any] = v2.ColorJitter(strength, strength, strength, strength / 4)
-    return jitter

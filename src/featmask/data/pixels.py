@@ -59,12 +59,6 @@ class LatePixels:
     """Images that are read together, by `read_pixels`, when the first of them is asked for.
 
     A worker of a data loader keeps none: it would read all for itself. So call ``load`` before workers start.
-
-    Args:
-        paths: the files.
-        read: how a file becomes 8-bit (3, H, W).
-        shape: (3, H, W).
-        title: shown beside the progress.
     """
 
     def __init__(self, paths: Sequence[Path], read: Read, shape: Sequence[int], title: str = "reading images") -> None:
@@ -80,11 +74,7 @@ class LatePixels:
         return self.load()[row]
 
     def load(self) -> Pixels:
-        """Read the images if that was not done before.
-
-        Raises:
-            FeatmaskError: images that cannot be read, all of them listed up to ten.
-        """
+        """Read the images if that was not done before; errors are those of `read_pixels`."""
         if self._kept is None:
             self._kept = read_pixels(self.paths, self.read, self.shape, title=self.title)
         return self._kept
@@ -124,13 +114,13 @@ def read_pixels(
 
 
 def in_threads(title: str, work: Callable[[T], R], items: Sequence[T]) -> list[R]:
-    """What ``work`` gives for each item, in order, a bar showing how far it is; Pillow lets other threads run."""
-    pool, found = ThreadPoolExecutor(min(8, os.cpu_count() or 1)), []
+    """The result of ``work`` for each item, in order, with a bar; Pillow lets other threads run."""
+    pool, results = ThreadPoolExecutor(min(8, os.cpu_count() or 1)), []
     try:
         with progress(title, len(items)) as bar:
-            for one in pool.map(work, items):
-                found.append(one)
+            for result in pool.map(work, items):
+                results.append(result)
                 bar.advance()
     finally:
-        pool.shutdown(cancel_futures=True)  # whoever interrupts does not wait for the rest
-    return found
+        pool.shutdown(cancel_futures=True)  # an interrupt does not wait for the rest
+    return results

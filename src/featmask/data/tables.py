@@ -90,10 +90,9 @@ def _fashion_mnist(root: Path | None, size: int | None) -> Table:
     folder = root if root is not None else DEBIAN_FASHION_MNIST
     read = require("torchvision.datasets.mnist", "train")
     if not all((folder / f"{name}.gz").is_file() for name in FASHION_FILES):
-        if root is None:
-            folder = _download_fashion_mnist()
-        else:
+        if root is not None:
             raise FeatmaskError(f"no Fashion-MNIST in {root}: expected the files {', '.join(FASHION_FILES)}, each .gz")
+        folder = _download_fashion_mnist()
     parts = [_idx(read, folder / f"{name}.gz") for name in FASHION_FILES]
     images, labels = torch.cat([parts[0], parts[2]]), torch.cat([parts[1], parts[3]]).numpy().astype(np.int64)
     rows = np.arange(len(labels))
@@ -148,23 +147,14 @@ def _imagefolder(root: Path | None, size: int | None) -> Table:
     """
     if root is None or size is None:
         raise FeatmaskError("data set 'imagefolder' needs data.root (a folder) and data.size (pixels)")
-    found = find_images(root)
-    labels = np.array(found.labels, dtype=np.int64)
-    pixels = read_folder(found.paths, size)
-    if found.parts is None:
+    images = find_images(root)
+    labels = np.array(images.labels, dtype=np.int64)
+    pixels = read_folder(images.paths, size)
+    if images.parts is None:
         train, test = split(np.arange(len(labels)), labels, 0.25)
-        return Table(pixels, labels, found.classes, train, test, labels)
-    part = np.array(found.parts)
-    held_out = np.flatnonzero(part == "val")
-    return Table(
-        pixels,
-        labels,
-        found.classes,
-        train=np.flatnonzero(part == "train"),
-        test=np.flatnonzero(part == "test"),
-        strata=labels,
-        validation=held_out if len(held_out) else None,
-    )
+        return Table(pixels, labels, images.classes, train, test, labels)
+    train, test, held_out = (np.flatnonzero(np.array(images.parts) == part) for part in ("train", "test", "val"))
+    return Table(pixels, labels, images.classes, train, test, labels, held_out if len(held_out) else None)
 
 
 TABLES: dict[str, Callable[[Path | None, int | None], Table]] = {

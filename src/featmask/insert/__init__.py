@@ -13,7 +13,7 @@ What is guaranteed, each held by a test:
 * The keys of ``state_dict()`` stay as they were, and strict loading works in both directions.
 * ``model.train()`` and ``model.eval()`` reach the layer, so a layer that is the identity in ``eval()`` leaves the
   outputs bit for bit as they were. The layer takes over the target's mode when it is attached.
-* It runs once for every call of its target: once a forward, or once per call if the model calls the target again.
+* It runs once per call of its target: once per forward, or more often if the model calls the target again.
 * ``copy.deepcopy`` (EMA, SWA), pickle and ``torch.save`` carry the layer along; a copy calls its own layer.
 * No container gains or loses a child, so ``model.children()``, the indices of an ``nn.Sequential`` and loops over
   blocks stay as they were. The layer lives as ``feature_mask`` inside a module that holds no others: the target
@@ -35,6 +35,4 @@ from .attachment import Attachment, attach, attached, detach
 from .hooks import inplace_is_safe
 from .points import Point, point_shape, shallow_points
 
-__all__ = [
-    "Attachment", "Point", "attach", "attached", "detach", "inplace_is_safe", "point_shape", "shallow_points",
-]  # fmt: skip
+__all__ = ["Attachment", "Point", "attach", "attached", "detach", "inplace_is_safe", "point_shape", "shallow_points"]

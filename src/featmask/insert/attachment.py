@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import copy
-import warnings
 import weakref
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from types import TracebackType
 
 from torch import nn
 
-from ..errors import FeatmaskError, FeatmaskWarning
-from .hooks import InputHook, MaskHook, OutputHook, forget_compiled, hook_of, inplace_is_safe, put, take
+from ..errors import FeatmaskError, warn
+from .hooks import InputHook, MaskHook, OutputHook, forget_compiled, hook_of, inplace_is_safe, layers_in, put, take
 from .points import SHALLOW, Point, find_point
 from .probe import Example, probe, unwrap
 
@@ -30,7 +29,7 @@ class _Placed:
     inplace_before: bool | None
 
 
-class Attachment:
+class Attachment(AbstractContextManager["Attachment"]):
     """The handle that :func:`attach` returns; as a context manager it removes the layers at the end.
 
     Attributes:
@@ -52,12 +51,7 @@ class Attachment:
         self._placed = []
         forget_compiled()
 
-    def __enter__(self) -> Attachment:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.remove()
 
     def __repr__(self) -> str:
@@ -142,14 +136,7 @@ def detach(model: nn.Module) -> int:
 
 def attached(model: nn.Module) -> list[tuple[str, nn.Module]]:
     """The attached layers with the names of their places, as ``(name, layer)``; the model's input is ``"input"``."""
-    found = []
-    for name, module in unwrap(model).named_modules():
-        for kind in (InputHook, OutputHook):
-            there = hook_of(module, kind)
-            layer = there[1].layer(module) if there else None
-            if layer is not None:
-                found.append(("input" if kind is InputHook else name, layer))
-    return found
+    return list(layers_in(unwrap(model)))
 
 
 def _check_layer(layer: object) -> None:
@@ -216,16 +203,12 @@ def _write_inplace(layer: nn.Module, value: bool) -> None:
 
 def _warn(point: Point) -> None:
     if point.stem and point.stride > SHALLOW:
-        warnings.warn(
+        warn(
             f"the first convolution {point.name!r} is a patch embedding (stride {point.stride}): its outputs are "
-            "tokens, not shallow local features; the method was made for CNN stems of stride 1 to 4",
-            FeatmaskWarning,
-            stacklevel=3,
+            "tokens, not shallow local features; the method was made for CNN stems of stride 1 to 4"
         )
     if point.stem and "one of which" in point.note:
-        warnings.warn(
+        warn(
             f"several convolutions read the model's input and meet in no shallow module; only {point.name!r} is "
-            "masked. Choose a place from shallow_points(model)",
-            FeatmaskWarning,
-            stacklevel=3,
+            "masked. Choose a place from shallow_points(model)"
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -26,10 +27,10 @@ class MaskHook:
 
     def layer(self, module: nn.Module) -> nn.Module | None:
         """The layer under ``module``, or None if the module that held it was removed."""
-        found: Any = module
+        there: Any = module
         for name in self.path:
-            found = getattr(found, name, None)
-        return found if isinstance(found, nn.Module) else None
+            there = getattr(there, name, None)
+        return there if isinstance(there, nn.Module) else None
 
     def apply(self, module: nn.Module, x: Any) -> Any:
         """``x`` (N x C x H x W) through the layer."""
@@ -91,11 +92,14 @@ def hooks_on(module: nn.Module, kind: type[MaskHook]) -> dict[int, Any]:
     return hooks
 
 
-def held_in(model: nn.Module) -> set[nn.Module]:
-    """All attached layers and what they consist of."""
-    found = ((hook_of(module, kind), module) for module in model.modules() for kind in (InputHook, OutputHook))
-    layers = (there[1].layer(module) for there, module in found if there is not None)
-    return {part for layer in layers if layer is not None for part in layer.modules()}
+def layers_in(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """All attached layers with the names of their places; the model's input is ``"input"``."""
+    for name, module in model.named_modules():
+        for kind in (InputHook, OutputHook):
+            there = hook_of(module, kind)
+            layer = there[1].layer(module) if there else None
+            if layer is not None:
+                yield "input" if kind is InputHook else name, layer
 
 
 def forget_compiled() -> None:
@@ -127,19 +131,15 @@ def put(target: nn.Module, layer: nn.Module, kind: type[MaskHook]) -> MaskHook:
 
 def take(target: nn.Module, kind: type[MaskHook], hook: MaskHook | None = None) -> bool:
     """Undo :func:`put`. False if there is none (or, with ``hook`` given, no longer that one)."""
-    found = hook_of(target, kind)
-    if found is None or (hook is not None and found[1] is not hook):
+    key, there = hook_of(target, kind) or (0, None)
+    if there is None or (hook is not None and there is not hook):
         return False
-    key, there = found
     # the keys are those of the handle that register_forward_hook gave; a copied model has no handle
     del hooks_on(target, kind)[key]
     if kind is InputHook:
         target._forward_pre_hooks_with_kwargs.pop(key, None)
     if there.layer(target) is not None:
-        host = target
-        for name in there.path[:-1]:
-            host = getattr(host, name)
-        delattr(host, there.path[-1])
+        delattr(target.get_submodule(".".join(there.path[:-1])), there.path[-1])
     return True
 
 
@@ -155,10 +155,8 @@ def _host(target: nn.Module) -> tuple[tuple[str, ...], nn.Module]:
     leaves = [(path, module) for path, module in leaves if not any(map(_is_guest, path))]
     if not leaves:
         raise FeatmaskError(f"{type(target).__name__} holds no module to put the layer in; choose a neighbouring one")
-    for path, module in leaves:
-        if any(weight.dim() > 1 for weight in module.parameters(recurse=False)):
-            return path, module
-    return leaves[0]
+    weighted = [leaf for leaf in leaves if any(weight.dim() > 1 for weight in leaf[1].parameters(recurse=False))]
+    return (weighted or leaves)[0]
 
 
 def is_leaf(module: nn.Module) -> bool:

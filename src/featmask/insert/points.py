@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import difflib
 from dataclasses import dataclass
+from itertools import accumulate
 
 from torch import nn
 
-from ..errors import FeatmaskError
+from ..errors import FeatmaskError, listed
 from .probe import Call, Example, Size, Trace, probe, unwrap
 
 #: A reduction above this is a patch embedding or a deep layer: no local feature.
@@ -61,12 +62,8 @@ def point_shape(model: nn.Module, at: str | Point = "stem", *, example: Example 
     """C, H and W of what a layer attached at ``at`` would receive.
 
     Args:
-        model: any CNN; nothing of it is changed.
-        at: as for :func:`featmask.insert.attach`.
-        example: an input batch, N x C x H x W; guessed if None.
-
-    Raises:
-        FeatmaskError: as for :func:`featmask.insert.attach`.
+        model, example: as for :func:`shallow_points`.
+        at: as for :func:`featmask.insert.attach`; so are the errors.
     """
     inner = unwrap(model)
     point = find_point(inner, probe(inner, example), at)
@@ -112,15 +109,12 @@ def find_stem(trace: Trace) -> Point:
     note = "stem"
     if len(trace.readers) > 1:
         meeting = _meeting(trace)
-        note = f"stem, {len(trace.readers)} branches"
-        if meeting is None:
-            note += ", one of which is masked"
+        note = f"stem, {len(trace.readers)} branches" + ("" if meeting else ", one of which is masked")
         first = meeting or first
     fault = _fault(trace, first, layout=False)
     if fault:
         raise FeatmaskError(f"expected N x C x H x W from the first convolution {first.name!r}, but {fault}")
-    point = _point(trace, first)
-    note += ", patch embedding" if point.stride > SHALLOW else ""
+    note += ", patch embedding" if _stride(trace, first) > SHALLOW else ""
     return _point(trace, first, stem=True, note=note)
 
 
@@ -179,17 +173,13 @@ def _inside_deep_block(trace: Trace, name: str, shallow: dict[str, Call]) -> boo
 
 def _meeting(trace: Trace) -> Call | None:
     """The smallest module around all first convolutions that has run and is still a shallow N x C x H x W."""
-    paths = [name.split(".") for name in trace.readers]
-    shared = 0
-    while all(len(path) > shared + 1 and path[shared] == paths[0][shared] for path in paths):
-        shared += 1
-    limit = max(SHALLOW, _stride(trace, trace.calls[trace.readers[0]]))
-    for length in range(shared, 0, -1):
-        call = trace.calls.get(".".join(paths[0][:length]))
-        if call is not None:
-            # a block far behind both convolutions is no stem
-            return call if not _fault(trace, call) and _stride(trace, call) <= limit else None
-    return None
+    shared = set(trace.calls).intersection(*(_parents(name) for name in trace.readers))
+    if not shared:
+        return None
+    call, first = trace.calls[max(shared, key=len)], trace.calls[trace.readers[0]]
+    # a block far behind both convolutions is no stem
+    near = not _fault(trace, call) and _stride(trace, call) <= max(SHALLOW, _stride(trace, first))
+    return call if near else None
 
 
 def _fault(trace: Trace, call: Call, *, layout: bool = True) -> str:
@@ -218,8 +208,7 @@ def _stride(trace: Trace, call: Call) -> int:
 
 
 def _parents(name: str) -> list[str]:
-    parts = name.split(".")
-    return [".".join(parts[:length]) for length in range(1, len(parts))]
+    return list(accumulate(name.split(".")[:-1], "{}.{}".format))
 
 
 def _chw(shape: Size) -> tuple[int, int, int]:
@@ -236,6 +225,5 @@ def _text(shape: Size) -> str:
 
 
 def _listing(trace: Trace) -> str:
-    points = list_points(trace)
-    shown = "".join(f"\n  {point}" for point in points[:12]) or " none"
-    return f"Shallow points:{shown}" + (f"\n  and {len(points) - 12} more" if len(points) > 12 else "")
+    points = [str(point) for point in list_points(trace)]
+    return f"Shallow points:{listed(points, 12) if points else ' none'}"

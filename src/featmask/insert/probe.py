@@ -1,11 +1,11 @@
-"""One forward that is only looked at: which module ran when, on what, and what came out."""
+"""One forward that is recorded: which module ran when, on what, and what came out."""
 
 from __future__ import annotations
 
 import sys
 import weakref
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..errors import FeatmaskError
 from ..utils.eval_mode import evaluating
-from .hooks import held_in, is_leaf
+from .hooks import is_leaf, layers_in
 
 Size = tuple[int, ...]
 #: What a caller may give as example: the input tensor, or all positional arguments.
@@ -90,11 +90,7 @@ def unwrap(model: nn.Module) -> nn.Module:
 
 
 def probe(model: nn.Module, example: Example | None = None) -> Trace:
-    """Run one forward and record it. ``model`` is already unwrapped.
-
-    Args:
-        model: any module; nothing of it is changed.
-        example: its input (or a tuple of positional arguments); without it the size is guessed.
+    """Run one forward of an unwrapped model, which is not changed, and record it; without an example guess a size.
 
     Raises:
         FeatmaskError: the example, or every guess, fails.
@@ -129,20 +125,8 @@ def probe(model: nn.Module, example: Example | None = None) -> Trace:
     )
 
 
-@contextmanager
-def _untouched(model: nn.Module) -> Iterator[None]:
-    """Eval mode, no gradients, no compiler; training flags and random state come back."""
-    device = _device_dtype(model)[0]
-    eager = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
-    with ExitStack() as stack:
-        stack.enter_context(torch.random.fork_rng(devices=[device] if device.type == "cuda" else []))
-        stack.enter_context(torch.no_grad())
-        stack.enter_context(eager)
-        stack.enter_context(evaluating(model))
-        yield
-
-
 def _run(model: nn.Module, args: tuple[Any, ...]) -> Trace:
+    """Record in eval mode, without gradients and compiler; training flags and random state come back."""
     trace = Trace()
     first_read: list[Tensor] = []
     # a tensor's address may be reused once it is freed: a weak reference tells whether it is still that tensor
@@ -176,8 +160,11 @@ def _run(model: nn.Module, args: tuple[Any, ...]) -> Trace:
                 token=token(output),
             )
 
-    guests = held_in(model)
-    with _untouched(model), ExitStack() as stack:
+    guests = {part for _, layer in layers_in(model) for part in layer.modules()}
+    device = _device_dtype(model)[0]
+    devices = [device] if device.type == "cuda" else []
+    eager = torch.compiler.set_stance("force_eager") if "torch._dynamo" in sys.modules else nullcontext()
+    with torch.random.fork_rng(devices), torch.no_grad(), eager, evaluating(model), ExitStack() as stack:
         for name, module in model.named_modules():
             if not isinstance(module, torch.jit.ScriptModule) and module not in guests:
                 handle = module.register_forward_hook(partial(hook, name), with_kwargs=True)
@@ -193,10 +180,9 @@ def _run(model: nn.Module, args: tuple[Any, ...]) -> Trace:
 
 
 def _device_dtype(model: nn.Module) -> tuple[torch.device, torch.dtype]:
-    for value in (*model.parameters(), *model.buffers()):
-        if value.is_floating_point():
-            return value.device, value.dtype
-    return torch.device("cpu"), torch.get_default_dtype()
+    values = (value for value in (*model.parameters(), *model.buffers()) if value.is_floating_point())
+    first = next(values, torch.empty(0, device="cpu"))
+    return first.device, first.dtype
 
 
 def _guesses(model: nn.Module) -> list[Size]:

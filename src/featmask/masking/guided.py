@@ -14,7 +14,7 @@ import torch
 from .overwrite import send
 from .plan import Plan
 
-#: Values that are searched at once. On a CPU half a MB a step stays in the cache; a GPU wants few, large kernels.
+#: Values that are searched at once. On a CPU half a MB per step stays in the cache; a GPU wants few, large kernels.
 PORTION = {"cpu": 2**16}
 LARGE_PORTION = 2**24
 

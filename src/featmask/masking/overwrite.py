@@ -145,7 +145,7 @@ def write_planes(out: torch.Tensor, plan: Plan, fill: Fill) -> None:
     host = torch.from_numpy(packed[np.concatenate(turns)])
     # MPS has no float64; float32 holds coordinates up to 2**24
     table = send(host.float() if out.device.type == "mps" else host, out.device)
-    if plan.corners is not None:  # one box a plane, so that the one round is the boxes' own order
+    if plan.corners is not None:  # one box per plane, so that the one round is the boxes' own order
         table[:, 2:6:2], table[:, 3:6:2] = plan.corners, plan.corners + (table[:, 3:6:2] - table[:, 2:6:2])
     rows = torch.arange(out.shape[2], device=out.device)
     cols = torch.arange(out.shape[3], device=out.device)

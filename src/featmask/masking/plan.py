@@ -28,7 +28,7 @@ class Plan:
         shape: N, C, H, W.
         boxes: (K, 6) integers ``sample, channel, top, bottom, left, right`` (bottom and right exclusive), none of them
             empty, in writing order: where boxes overlap, the later one wins.
-        uniform: (K,) draws in [0, 1), one a box, for the uniform fill.
+        uniform: (K,) draws in [0, 1), one per box, for the uniform fill.
         seed: for further draws that belong to this plan (noise).
         corners: (K, 2) integers ``top, left`` where a device found the places: the boxes lie there, and those of
             ``boxes`` tell their sizes alone. Such a plan touches every plane at most once.
@@ -65,7 +65,7 @@ class Plan:
             return 0.0
         _, _, top, bottom, left, right = self.boxes.T
         planes = self.boxes[:, 0] * self.shape[1] + self.boxes[:, 1]
-        if len(np.unique(planes)) == len(planes):  # one box a plane: nothing overlaps
+        if len(np.unique(planes)) == len(planes):  # one box per plane: nothing overlaps
             return float(((bottom - top) * (right - left)).sum()) / size
         return float(self.mask().sum()) / size
 

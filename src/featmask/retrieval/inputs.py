@@ -1,8 +1,7 @@
-"""What a caller may hand over, brought into one form: features as a matrix, ids and cameras as small integers."""
+"""What callers pass, brought into one form: features as a matrix, ids and cameras as small integers."""
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from ..errors import FeatmaskError, FeatmaskWarning
+from ..errors import FeatmaskError, warn
 
 #: Features or distances as they may come in.
 Matrix = npt.NDArray[Any] | torch.Tensor
@@ -23,7 +22,7 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Sides:
-    """Who is searched for, and in what.
+    """Ids and cameras of the queries and of the gallery that they are searched in.
 
     Attributes:
         query_ids: (Q,) codes; equal codes are equal ids.
@@ -45,11 +44,7 @@ class Sides:
 
 
 def matrix(value: Matrix, name: str) -> Floats | torch.Tensor:
-    """Features as a float32 matrix: NumPy, or a tensor where its device is no CPU.
-
-    Args:
-        value: (N, D), array or tensor of any float type.
-        name: what it is called in an error.
+    """Features (N, D) of any float type as a float32 matrix: NumPy, or a tensor where its device is no CPU.
 
     Raises:
         FeatmaskError: not two axes, or an axis of length 0.
@@ -134,7 +129,9 @@ def sides(
     _same_kind(q_ids, g_ids, "ids")
     if (query_cams is None) != (gallery_cams is None):
         raise FeatmaskError("cameras of one side only: give both sides' cameras, or None for both")
-    kept = np.flatnonzero(~_is_junk(g_ids, junk_id))
+    junk_code = str(junk_id) if g_ids.dtype.kind == "U" else junk_id
+    junk = np.zeros(gallery, dtype=bool) if junk_id is None else g_ids == junk_code
+    kept = np.flatnonzero(~junk)
     if not len(kept):
         raise FeatmaskError(f"every gallery item has the junk id {junk_id!r}: nothing is left to search in")
     _warn_of_junk(g_ids[kept], junk_id)
@@ -147,12 +144,10 @@ def sides(
         _same_kind(q_cams, g_cams, "cameras")
         cams = np.unique(np.concatenate([q_cams, g_cams[kept]]), return_inverse=True)[1].astype(np.int64)
         if cams.max() == 0:
-            warnings.warn(
+            warn(
                 "all queries and all gallery items have one camera: every right item counts as seen by the query's "
                 "own camera and is dropped, so that no query can have a match and there is no score; give None for "
-                "both sides' cameras to keep them",
-                FeatmaskWarning,
-                stacklevel=3,
+                "both sides' cameras to keep them"
             )
     return Sides(
         query_ids=codes[:queries],
@@ -174,11 +169,9 @@ def warn_if_alike(gallery: Floats | torch.Tensor) -> None:
     for start in range(0, len(gallery), 256):
         if float(abs(rows[start : start + 256] - first).max()) > 1e-6 * float(abs(first).max()):
             return
-    warnings.warn(
+    warn(
         "all gallery features are alike: the ranking is that of the gallery's order, and the score means nothing; "
-        "was the model trained, and were the right features stored?",
-        FeatmaskWarning,
-        stacklevel=3,
+        "was the model trained, and were the right features stored?"
     )
 
 
@@ -187,20 +180,11 @@ def _same_kind(query: npt.NDArray[Any], gallery: npt.NDArray[Any], name: str) ->
         raise FeatmaskError(f"{name} of queries and gallery must be of one kind; got {query.dtype} and {gallery.dtype}")
 
 
-def _is_junk(ids: npt.NDArray[Any], junk_id: int | str | None) -> npt.NDArray[np.bool_]:
-    if junk_id is None:
-        return np.zeros(len(ids), dtype=bool)
-    found: npt.NDArray[np.bool_] = ids == (str(junk_id) if ids.dtype.kind == "U" else junk_id)
-    return found
-
-
 def _warn_of_junk(ids: npt.NDArray[Any], junk_id: int | str | None) -> None:
     below = np.char.startswith(ids, "-") if ids.dtype.kind == "U" else ids < 0
     if below.any():
-        warnings.warn(
+        warn(
             f"{int(below.sum())} gallery items have an id below 0 and stay in the gallery as wrong answers (junk_id is "
             f"{junk_id!r}); in Market-1501 and DukeMTMC-reID the id -1 is junk, and keeping it costs many points of "
-            "Rank-1: give junk_id=-1, or other ids if these are people",
-            FeatmaskWarning,
-            stacklevel=3,
+            "Rank-1: give junk_id=-1, or other ids if these are people"
         )

@@ -1,4 +1,4 @@
-"""What a ranking is made by: for a chunk of queries, one number a gallery item that grows with the distance.
+"""What a ranking is made by: for a chunk of queries, one number per gallery item that grows with the distance.
 
 The order by |q - g|^2 is the order by |g|^2 / 2 - q.g, and the order by cosine distance that by -q.g / |g|: what all
 items of a row share is left out, which spares a pass and the rounding of a large sum.
@@ -29,18 +29,10 @@ def chunk_rows(columns: int, item: int = 4) -> int:
     return max(CHUNK_ROWS, CHUNK_BYTES // (columns * item))
 
 
-def check_metric(metric: str) -> None:
-    """Raise a FeatmaskError where the metric is none of ours."""
-    if metric not in METRICS:
-        raise FeatmaskError(f"metric: expected one of {', '.join(METRICS)}; got {metric!r}")
-
-
 def from_features(
     query: Floats | torch.Tensor, gallery: Floats | torch.Tensor, squares: Any, metric: str
 ) -> Iterator[tuple[int, Keys]]:
-    """Keys of a chunk of queries after the other.
-
-    Products are float32. A chunk is overwritten by the next one.
+    """Keys, chunk of queries by chunk, from float32 products. A chunk is overwritten by the next one.
 
     Args:
         query: (Q, D).
@@ -51,26 +43,23 @@ def from_features(
     Yields:
         The number of the first query, and keys of shape (rows, G).
     """
-    rows = chunk_rows(len(gallery))
     if isinstance(query, torch.Tensor) or isinstance(gallery, torch.Tensor):
         yield from _device_keys(torch.as_tensor(query), torch.as_tensor(gallery), torch.as_tensor(squares), metric)
         return
-    column = _column(np.asarray(squares), metric)
+    rows, column = chunk_rows(len(gallery)), _column(np.asarray(squares), metric)
+    combine = np.subtract if metric == "euclidean" else np.multiply
     buffer = np.empty((min(rows, len(query)), len(gallery)), dtype=np.float32)
     for start in range(0, len(query), rows):
         part = query[start : start + rows]
         keys = buffer[: len(part)]
         np.matmul(part, gallery.T, out=keys)
         for row in keys:  # a row at a time, so that the counting that follows finds it in the cache
-            if metric == "euclidean":
-                np.subtract(column, row, out=row)
-            else:
-                np.multiply(column, row, out=row)
+            combine(column, row, out=row)
         yield start, keys
 
 
 def from_distances(distances: Matrix, kept: Integers) -> Iterator[tuple[int, Keys]]:
-    """Given distances, in their own precision, a chunk of queries after the other.
+    """Given distances, in their own precision, chunk of queries by chunk.
 
     Args:
         distances: (Q, G), G with junk.

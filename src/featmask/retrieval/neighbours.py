@@ -43,15 +43,14 @@ def neighbourhood(features: Floats | torch.Tensor, squares: Any, queries: int, k
     """
     count = len(features)
     nearest, furthest = np.empty((count, k), dtype=np.int64), np.empty(count, dtype=np.float32)
+    rows, buffer = chunk_rows(count), None
     original: Any
-    on_device = isinstance(features, torch.Tensor)
     if isinstance(features, torch.Tensor):
         original = torch.empty((queries, count - queries), device=features.device)
     else:
         original = np.empty((queries, count - queries), dtype=np.float32)
         squares = squares.astype(np.float32)
-    rows = chunk_rows(count)
-    buffer = None if on_device else np.empty((min(rows, count), count), dtype=np.float32)
+        buffer = np.empty((min(rows, count), count), dtype=np.float32)
     with progress("re-ranking: neighbours", count) as bar:
         for start in range(0, count, rows):
             stop = min(start + rows, count)
@@ -78,16 +77,17 @@ def neighbourhood(features: Floats | torch.Tensor, squares: Any, queries: int, k
 
 
 def smallest(values: Floats, k: int) -> Integers:
-    """Columns of the k smallest values of each row, ascending; ties by column.
+    """Columns of the k smallest values of each row (all if there are fewer), ascending; ties by column.
 
     Three passes instead of a partial sort: the k-th smallest of the minima of groups is at least the row's k-th
     smallest, so that few values lie at or below it, and they alone are sorted.
     """
     rows, columns = values.shape
+    if columns <= k:
+        return np.argsort(values, axis=1, kind="stable")
     cut = columns - columns % GROUPS
-    if cut // GROUPS < 2 or k > GROUPS // 2:
-        return np.argsort(values, axis=1, kind="stable")[:, :k]
-    minima = values[:, :cut].reshape(rows, -1, GROUPS).min(1)
+    many_groups = cut // GROUPS >= 2 and k <= GROUPS // 2
+    minima = values[:, :cut].reshape(rows, -1, GROUPS).min(1) if many_groups else values
     bound = np.partition(minima, k - 1, axis=1)[:, k - 1, None]
     at = np.flatnonzero(values <= bound)
     row, column = np.divmod(at, columns)
@@ -101,13 +101,13 @@ def smallest(values: Floats, k: int) -> Integers:
 def _squared_distances(features: Any, squares: Floats, start: int, out: Floats) -> None:
     part = features[start : start + len(out)] * np.float32(-2)
     np.matmul(part, features.T, out=out)
-    for row, own in zip(out, squares[start : start + len(out)], strict=True):
+    for row, square in zip(out, squares[start : start + len(out)], strict=True):
         np.add(row, squares, out=row)
-        np.add(row, own, out=row)
+        np.add(row, square, out=row)
 
 
 def pair_distances(features: Any, rows: Integers, columns: Integers) -> npt.NDArray[np.float32]:
-    """Squared distances of pairs, by their differences, a chunk after the other."""
+    """Squared distances of pairs, by their differences, chunk by chunk."""
     found = np.empty(len(rows), dtype=np.float32)
     step = max(1, 2**23 // features.shape[1])
     for start in range(0, len(rows), step):

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..errors import FeatmaskError
 from .inputs import Integers, Labels, Matrix, pair
-from .keys import check_metric
+from .neighbours import smallest
 from .scoring import Matches, prepare
 
 
@@ -48,12 +48,11 @@ def rank(
 
     Args:
         query_features: (Q, D), and so on: as for :func:`evaluate`.
-        top: items a query.
+        top: items per query.
 
     Raises:
         FeatmaskError: as :func:`evaluate`, but a query without a match is no error.
     """
-    check_metric(metric)
     if top < 1:
         raise FeatmaskError(f"top: expected 1 or more; got {top}")
     query, gallery = (query_features, query_ids, query_cams), (gallery_features, gallery_ids, gallery_cams)
@@ -74,7 +73,7 @@ def rank(
             keep = np.ones(len(values), dtype=bool)
             keep[columns[ends[row] : ends[row + 1]]] = False
             left = np.flatnonzero(keep)
-            chosen = left[_nearest(values[left], top)]
+            chosen = left[smallest(values[None, left], top)[0]]
             place = (start + row, slice(len(chosen)))
             found.indices[place] = who.kept[chosen]
             found.right[place] = who.gallery_ids[chosen] == who.query_ids[start + row]
@@ -83,16 +82,6 @@ def rank(
     if distances is None and query_features is not None and gallery_features is not None:
         _measure(found, *pair(query_features, gallery_features), metric)
     return found
-
-
-def _nearest(values: npt.NDArray[Any], top: int) -> Integers:
-    """Positions of the smallest values in ascending order, ties by position."""
-    if top < len(values):
-        bound = np.partition(values, top - 1)[top - 1]
-        near = np.flatnonzero(values <= bound)
-    else:
-        near = np.arange(len(values))
-    return near[np.argsort(values[near], kind="stable")][:top]
 
 
 def _measure(found: Ranking, query: Any, gallery: Any, metric: str) -> None:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from ..errors import FeatmaskError
+from .counting import spans
 from .inputs import Floats, Integers, Matrix, pair
 from .keys import squared_norms
 from .neighbours import Neighbourhood, neighbourhood, pair_distances
@@ -100,8 +101,8 @@ def _mutual(nearest: Integers) -> npt.NDArray[np.bool_]:
     found = np.empty(nearest.shape, dtype=bool)
     for start in range(0, len(nearest), 4096):
         part = nearest[start : start + 4096]
-        own = np.arange(start, start + len(part))[:, None, None]
-        found[start : start + len(part)] = (nearest[part] == own).any(2)
+        items = np.arange(start, start + len(part))[:, None, None]
+        found[start : start + len(part)] = (nearest[part] == items).any(2)
     return found
 
 
@@ -133,13 +134,6 @@ def _averaged(
         parts.append((there % count).astype(np.int32))
         mass.append((total[there] / members.shape[1]).astype(np.float32))
     return np.cumsum(many), np.concatenate(parts), np.concatenate(mass)
-
-
-def spans(first: Integers, lengths: Integers) -> Integers:
-    """Positions first, first + 1, ... of each span, one span after the other."""
-    ends = np.cumsum(lengths)
-    positions: Integers = np.arange(lengths.sum()) + np.repeat(first - (ends - lengths), lengths)
-    return positions
 
 
 def _blend(original: Any, starts: Integers, columns: npt.NDArray[np.int32], weights: Floats, lambda_: float) -> None:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from ..errors import FeatmaskError
 from . import counting
 from .inputs import Integers, Labels, Matrix, Sides, pair, sides, warn_if_alike
-from .keys import Keys, check_metric, from_distances, from_features, given, squared_norms
+from .keys import METRICS, Keys, from_distances, from_features, given, squared_norms
 
 Doubles = npt.NDArray[np.float64]
 #: One side as it came in: features, ids, cameras.
@@ -98,40 +98,39 @@ def evaluate(
     Source: Zheng et al., "Scalable Person Re-identification: A Benchmark", ICCV 2015; mINP: Ye et al., "Deep Learning
     for Person Re-identification: A Survey and Outlook", 2021.
     """
-    check_metric(metric)
     if average_precision not in FORMS:
         raise FeatmaskError(f"average_precision: expected one of {', '.join(FORMS)}; got {average_precision!r}")
     if max_rank < 1:
         raise FeatmaskError(f"max_rank: expected 1 or more; got {max_rank}")
     query, gallery = (query_features, query_ids, query_cams), (gallery_features, gallery_ids, gallery_cams)
     who, chunks = prepare(query, gallery, metric, junk_id, distances)
-    scores = _Scores(len(who.query_ids), average_precision)
     index = Matches(who)
-    for start, keys in chunks:
-        scores.add(start, *index.hits(start, keys))
-    valid = scores.first >= 0
-    if not valid.any():
+    rows, ranks = map(np.concatenate, zip(*(index.hits(start, keys) for start, keys in chunks), strict=True))
+    precision, inp, first = _scores(rows, ranks, len(who.query_ids), average_precision)
+    valid = first >= 0
+    count = int(valid.sum())
+    if not count:
         raise FeatmaskError(_no_match(who))
     length = min(max_rank, len(who.kept))
-    firsts = np.bincount(scores.first[valid], minlength=length)[:length]
+    measured = metric if distances is None else "distances as given"
     return RetrievalScores(
-        cmc=np.cumsum(firsts) / valid.sum(),
-        mean_ap=float(scores.precision[valid].mean()),
-        mean_inp=float(scores.inp[valid].mean()),
-        average_precision=scores.precision,
-        inp=scores.inp,
-        first_hit=scores.first,
-        num_valid=int(valid.sum()),
-        rules=_rules(
-            who, int(valid.sum()), metric if distances is None else "distances as given", average_precision, junk_id
-        ),
+        cmc=np.cumsum(np.bincount(first[valid], minlength=length)[:length]) / count,
+        mean_ap=float(precision[valid].mean()),
+        mean_inp=float(inp[valid].mean()),
+        average_precision=precision,
+        inp=inp,
+        first_hit=first,
+        num_valid=count,
+        rules=_rules(who, count, measured, average_precision, junk_id),
     )
 
 
 def prepare(
     query: Side, gallery: Side, metric: str, junk_id: int | str | None, distances: Matrix | None
 ) -> tuple[Sides, Iterator[tuple[int, Keys]]]:
-    """Checked ids and cameras, and the keys of a chunk of queries after the other, junk left out."""
+    """Checked ids and cameras, and the keys, chunk of queries by chunk, junk left out."""
+    if metric not in METRICS:
+        raise FeatmaskError(f"metric: expected one of {', '.join(METRICS)}; got {metric!r}")
     (searched, q_ids, q_cams), (among, g_ids, g_cams) = query, gallery
     if distances is not None:
         table = given(distances)
@@ -163,13 +162,12 @@ class Matches:
         """Of queries from ``start`` on: each same-id item's row, its column, and whether it counts as right."""
         low, many = self.low[start : start + count], (self.high - self.low)[start : start + count]
         rows = np.repeat(np.arange(count), many)
-        within = np.arange(many.sum()) - np.repeat(np.cumsum(many) - many, many)
-        columns = self.order[np.repeat(low, many) + within]
+        columns = self.order[counting.spans(low, many)]
         right = self.who.gallery_cams[columns] != self.who.query_cams[start + rows]
         return rows, columns, right
 
-    def hits(self, start: int, keys: Keys) -> tuple[Integers, Integers, int]:
-        """Each right item's row and 0-based rank after dropping, in order of row and rank; and the number of rows."""
+    def hits(self, start: int, keys: Keys) -> tuple[Integers, Integers]:
+        """Each right item's query and 0-based rank after dropping, in order of query and rank."""
         rows, columns, right = self.same_id(start, len(keys))
         order = np.lexsort((columns, counting.values(keys, rows, columns), rows))
         rows, columns, right = rows[order], columns[order], right[order]
@@ -177,34 +175,25 @@ class Matches:
         dropped = np.cumsum(~right)
         # what was dropped before a row's first item belongs to earlier rows
         before = np.concatenate([[0], dropped])[np.searchsorted(rows, np.arange(len(keys)))]
-        return rows[right], ranks - (dropped - before[rows])[right], len(keys)
+        return start + rows[right], ranks - (dropped - before[rows])[right]
 
 
-class _Scores:
-    """Per-query scores, filled a chunk at a time."""
-
-    def __init__(self, queries: int, form: str) -> None:
-        self.form = form
-        self.precision = np.full(queries, np.nan)
-        self.inp = np.full(queries, np.nan)
-        self.first = np.full(queries, -1, dtype=np.int64)
-
-    def add(self, start: int, rows: Integers, ranks: Integers, count: int) -> None:
-        if not len(rows):
-            return
-        valid, firsts, many = np.unique(rows, return_index=True, return_counts=True)
-        before = np.arange(len(rows)) - np.repeat(firsts, many)
-        at = (before + 1) / (ranks + 1)
-        if self.form == "trapezoid":
-            at = (at + np.where(ranks > 0, before / np.maximum(ranks, 1), 1.0)) / 2
-        self.precision[start + valid] = np.bincount(rows, weights=at, minlength=count)[valid] / many
-        self.inp[start + valid] = many / (ranks[firsts + many - 1] + 1)
-        self.first[start + valid] = ranks[firsts]
+def _scores(rows: Integers, ranks: Integers, queries: int, form: str) -> tuple[Doubles, Doubles, Integers]:
+    """Average precision, INP and first hit of each query, from the right items' queries and ranks."""
+    precision, inp, first = np.full(queries, np.nan), np.full(queries, np.nan), np.full(queries, -1, dtype=np.int64)
+    valid, firsts, many = np.unique(rows, return_index=True, return_counts=True)
+    before = np.arange(len(rows)) - np.repeat(firsts, many)
+    at = (before + 1) / (ranks + 1)
+    if form == "trapezoid":
+        at = (at + np.where(ranks > 0, before / np.maximum(ranks, 1), 1.0)) / 2
+    precision[valid] = np.bincount(rows, weights=at, minlength=queries)[valid] / many
+    inp[valid] = many / (ranks[firsts + many - 1] + 1)
+    first[valid] = ranks[firsts]
+    return precision, inp, first
 
 
 def _no_match(who: Sides) -> str:
-    shared = np.isin(who.query_ids, who.gallery_ids).any()
-    if not shared:
+    if not np.isin(who.query_ids, who.gallery_ids).any():
         return "no query has a match: the queries' ids and the gallery's have none in common; are both of one data set?"
     return (
         "no query has a match: every gallery item of a query's id has the query's camera too and is dropped; "
@@ -214,14 +203,13 @@ def _no_match(who: Sides) -> str:
 
 def _rules(who: Sides, valid: int, metric: str, form: str, junk_id: Any) -> dict[str, str | int | float]:
     queries = len(who.query_ids)
+    same_camera = "gallery items of the query's id and camera removed" if who.cameras else "no cameras: nothing removed"
     return {
         "metric": metric,
         "average_precision": f"{form}: {FORMS[form]}",
         "junk": "nothing removed" if junk_id is None else f"gallery items of id {junk_id} removed",
         "junk_removed": who.junk,
-        "same_camera": "gallery items of the query's id and camera removed"
-        if who.cameras
-        else "no cameras: nothing removed",
+        "same_camera": same_camera,
         "distractors": "kept as wrong answers",
         "ties": "equal distances in the order of the gallery",
         "no_match": "counted and left out of the means",

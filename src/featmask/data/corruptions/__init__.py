@@ -8,7 +8,4 @@ from .apply import corrupt
 from .published import CorruptedSet, open_corrupted
 from .tables import CORRUPTIONS, FROST, SEVERITIES, severity_table
 
-__all__ = [
-    "CORRUPTIONS", "FROST", "SEVERITIES", "CorruptedSet", "corrupt", "open_corrupted",
-    "severity_table",
-]  # fmt: skip
+__all__ = ["CORRUPTIONS", "FROST", "SEVERITIES", "CorruptedSet", "corrupt", "open_corrupted", "severity_table"]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -15,12 +16,7 @@ from .tables import CORRUPTIONS, NUDGE, SEVERITIES, STRENGTHS, Strength, severit
 #: An image, float32 (C, H, W) in [0, 1] on the CPU, becomes the corrupted one, which may leave [0, 1].
 Corruption = Callable[[torch.Tensor, Strength, np.random.Generator], torch.Tensor]
 
-_WORK: dict[str, Corruption] = {
-    name: getattr(module, name)
-    for module in (noise, blur, weather, digital)
-    for name in CORRUPTIONS
-    if hasattr(module, name)
-}
+_WORK: Mapping[str, Corruption] = ChainMap(*map(vars, (noise, blur, weather, digital)))
 
 
 def corrupt(pixels: torch.Tensor, name: str, severity: int, rows: Sequence[int], seed: int = 0) -> torch.Tensor:
@@ -48,7 +44,7 @@ def corrupt(pixels: torch.Tensor, name: str, severity: int, rows: Sequence[int],
 
     Raises:
         FeatmaskError: an unknown name, a severity, seed or row out of range, pixels of another shape, type or range, or
-            not one row an image.
+            not one row per image.
         MissingExtraError: Pillow (pixelate, jpeg_compression) or SciPy (defocus_blur) is not installed.
     """
     numbers = _checked(pixels, name, severity, rows, seed)

@@ -75,7 +75,6 @@ def motion(image: torch.Tensor, radius: float, sigma: float, angle: float) -> to
     """Smear an image to one side, as ImageMagick's motion blur does: half a Gaussian along a line of whole pixels.
 
     Args:
-        image: (C, H, W).
         radius: the line has 2 * radius + 1 pixels.
         sigma: of the half Gaussian, in pixels.
         angle: of the line, in degrees; 0 takes pixels from the right, 90 from below.
@@ -100,7 +99,6 @@ def resample(image: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, *, 
     """The image at fractional places, linearly between pixels; beyond the border it goes on mirrored.
 
     Args:
-        image: (C, H, W).
         rows: (H, W) where each pixel comes from, in pixels from the top.
         columns: (H, W) likewise, from the left.
         repeat_edge: whether the mirror lies outside the border pixels, which are then repeated, or in their middle.
@@ -111,6 +109,4 @@ def resample(image: torch.Tensor, rows: torch.Tensor, columns: torch.Tensor, *, 
     else:
         places = [2 * columns / (width - 1) - 1, 2 * rows / (height - 1) - 1]
     grid = torch.stack(places, dim=-1)[None]
-    return F.grid_sample(image[None], grid, mode="bilinear", padding_mode="reflection", align_corners=not repeat_edge)[
-        0
-    ]
+    return F.grid_sample(image[None], grid, padding_mode="reflection", align_corners=not repeat_edge)[0]

@@ -22,7 +22,8 @@ _COLOURS = (
     ((138, 153, 165), (28, 28, 30)),
     ((112, 123, 135), (44, 43, 42)),
 )
-_LUMA = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
+#: Luma of ITU-R BT.601, by which OpenCV makes colours grey.
+LUMA = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
 
 
 @lru_cache(maxsize=4)
@@ -35,7 +36,7 @@ def plates(channels: int, small: bool) -> torch.Tensor:
     """
     out = torch.stack([_plate(index) for index in range(len(_COLOURS))])
     if channels == 1:
-        out = (out * _LUMA).sum(dim=1, keepdim=True)
+        out = (out * LUMA).sum(dim=1, keepdim=True)
     return torch.nn.functional.avg_pool2d(out, _SMALLER) if small else out
 
 

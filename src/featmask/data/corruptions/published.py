@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 
 from ...errors import FeatmaskError, listed
-from ..folder import SUFFIXES, read_folder
+from ..folder import images_among, read_folder, subfolders
 from ..photos import Photos
 from ..pixels import Pixels
 from ..tables import resized
@@ -20,7 +20,7 @@ from .tables import CORRUPTIONS, SEVERITIES
 #: The published archives hold four more, meant for choosing hyper-parameters.
 EXTRA = ("speckle_noise", "gaussian_blur", "spatter", "saturate")
 _KNOWN = CORRUPTIONS + EXTRA
-#: The archives of ImageNet-C are one a group, and some people keep the folders that they unpack to.
+#: The archives of ImageNet-C are one per group, and some people keep the folders that they unpack to.
 _ARCHIVES = ("noise", "blur", "weather", "digital", "extra")
 #: Side of the published images of ImageNet-C.
 _IMAGENET_SIDE = 224
@@ -105,29 +105,28 @@ class _Block:
 
 
 class _Cifar(CorruptedSet):
-    """Arrays of five blocks of the same images, one a severity."""
+    """Arrays of five blocks of the same images, one per severity."""
 
     def __init__(self, root: Path, classes: Sequence[str] | None, size: int | None) -> None:
         self.root, self.size = root, size
         self.kinds = tuple(kind for kind in _KNOWN if (root / f"{kind}.npy").is_file())
         self.severities, self.table, self.classes = SEVERITIES, "cifar", tuple(classes or ())
-        if not (root / "labels.npy").is_file():
+        file = root / "labels.npy"
+        if not file.is_file():
             raise FeatmaskError(f"no labels.npy in {root}, beside {', '.join(f'{kind}.npy' for kind in self.kinds)}")
-        labels = _array(root / "labels.npy")
+        labels = _array(file)
         if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer) or not len(labels) or len(labels) % 5:
             raise FeatmaskError(
-                f"{root / 'labels.npy'}: expected a whole number an image, in 5 blocks of one length; "
+                f"{file}: expected a whole number per image, in 5 blocks of one length; "
                 f"got {labels.dtype} {labels.shape}"
             )
         blocks = labels.astype(np.int64).reshape(5, -1)
         if (blocks != blocks[0]).any():
-            raise FeatmaskError(f"{root / 'labels.npy'}: expected the same labels in each of the 5 blocks")
+            raise FeatmaskError(f"{file}: expected the same labels in each of the 5 blocks")
         self.labels, highest = blocks[0], int(blocks.max())
         if blocks.min() < 0 or (self.classes and highest >= len(self.classes)):
-            raise FeatmaskError(
-                f"{root / 'labels.npy'}: labels go from {blocks.min()} to {highest}"
-                + (f", but {len(self.classes)} classes are named" if self.classes else "")
-            )
+            named = f", but {len(self.classes)} classes are named" if self.classes else ""
+            raise FeatmaskError(f"{file}: labels go from {blocks.min()} to {highest}{named}")
         self.name = "cifar10-c" if highest < 10 else "cifar100-c"
         faults = [fault for kind in self.kinds if (fault := self._fault(kind))]
         if faults:
@@ -158,30 +157,26 @@ def _array(path: Path) -> npt.NDArray[Any]:
 
 
 class _ImageNet(CorruptedSet):
-    """A folder of photographs a corruption, severity and class."""
+    """A folder of photographs per corruption, severity and class."""
 
     def __init__(self, root: Path, folders: dict[str, Path], classes: Sequence[str] | None, size: int | None) -> None:
         self.folders, self.size = folders, _IMAGENET_SIDE if size is None else size
         self.name, self.table, self.kinds = "imagenet-c", "imagenet", tuple(folders)
-        there = {kind: {s for s in SEVERITIES if (folder / str(s)).is_dir()} for kind, folder in folders.items()}
-        self.severities = tuple(sorted(set.union(*there.values())))
+        self.severities = tuple(s for s in SEVERITIES if any((f / str(s)).is_dir() for f in folders.values()))
         if not self.severities:
             raise FeatmaskError(f"no folders 1 to 5 in {listed([str(folder) for folder in folders.values()])}")
-        found = {
-            folder / str(severity): _names(folder / str(severity)) if severity in there[kind] else None
-            for kind, folder in folders.items()
-            for severity in self.severities
-        }
+        parts = [folder / str(severity) for folder in folders.values() for severity in self.severities]
+        found = {part: set(subfolders(part)) if part.is_dir() else None for part in parts}
         named = set().union(*(names for names in found.values() if names))
         self.present = sorted(named)
         self.classes = tuple(self.present if classes is None else classes)
         unknown = sorted(named - set(self.classes))
-        if unknown or not named:
-            raise FeatmaskError(
-                f"{root}: {len(unknown)} class folders are not among the {len(self.classes)} classes:{listed(unknown)}"
-                if unknown
-                else f"no class folders in {root}; expected {self.kinds[0]}/{self.severities[0]}/<class>/*.JPEG"
-            )
+        if not named:
+            place = f"{self.kinds[0]}/{self.severities[0]}/<class>/*.JPEG"
+            raise FeatmaskError(f"no class folders in {root}; expected {place}")
+        if unknown:
+            outside = f"{len(unknown)} class folders are not among the {len(self.classes)} classes"
+            raise FeatmaskError(f"{root}: {outside}:{listed(unknown)}")
         missing = [f"{folder}" for folder, names in found.items() if names is None]
         missing += [f"{folder / name}" for folder, names in found.items() if names for name in sorted(named - names)]
         missing += [f"{folder}: every class" for folder, names in found.items() if names is not None and not names]
@@ -193,7 +188,7 @@ class _ImageNet(CorruptedSet):
         folder = self.folders[kind] / str(severity)
         labels, paths = [], []
         for name in self.present:
-            images = sorted(p for p in (folder / name).iterdir() if p.suffix.lower() in SUFFIXES and p.is_file())
+            images = images_among((folder / name).iterdir())
             paths += images
             labels += [self.classes.index(name)] * len(images)
         if not paths:
@@ -212,7 +207,3 @@ def _folders(root: Path) -> dict[str, Path]:
     """Folders by corruption, in the published order."""
     places = [root, *(root / archive for archive in _ARCHIVES)]
     return {kind: place / kind for kind in _KNOWN for place in places if (place / kind).is_dir()}
-
-
-def _names(folder: Path) -> set[str]:
-    return {path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")}

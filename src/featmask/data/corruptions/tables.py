@@ -41,7 +41,7 @@ def _single(*values: float) -> tuple[Strength, ...]:
 STRENGTHS: dict[str, Strengths] = {
     # standard deviation
     "gaussian_noise": Strengths(_single(0.08, 0.12, 0.18, 0.26, 0.38), _single(0.04, 0.06, 0.08, 0.09, 0.10)),
-    # photons a unit of brightness
+    # photons per unit of brightness
     "shot_noise": Strengths(_single(60, 25, 12, 5, 3), _single(500, 250, 100, 75, 50)),
     # share of values that are replaced
     "impulse_noise": Strengths(_single(0.03, 0.06, 0.09, 0.17, 0.27), _single(0.01, 0.02, 0.03, 0.05, 0.07)),

@@ -7,11 +7,8 @@ import numpy.typing as npt
 import torch
 
 from .filters import clipped_zoom, motion
-from .frost import plates
+from .frost import LUMA, plates
 from .tables import LARGE, Strength
-
-#: Luma of ITU-R BT.601, by which OpenCV makes colours grey.
-_LUMA = torch.tensor([0.299, 0.587, 0.114])[:, None, None]
 
 
 def snow(image: torch.Tensor, strength: Strength, rng: np.random.Generator) -> torch.Tensor:
@@ -23,7 +20,7 @@ def snow(image: torch.Tensor, strength: Strength, rng: np.random.Generator) -> t
     flakes = flakes.masked_fill(flakes < threshold, 0.0).clamp_(0, 1)
     flakes = (flakes * 255).floor_() / 255  # an 8-bit image between the steps, as published
     flakes = (motion(flakes, radius, sigma, rng.uniform(-135, -45)) * 255).round_() / 255
-    grey = image if len(image) == 1 else (image * _LUMA).sum(dim=0, keepdim=True)
+    grey = image if len(image) == 1 else (image * LUMA).sum(dim=0, keepdim=True)
     whitened = kept * image + (1 - kept) * torch.maximum(image, grey * 1.5 + 0.5)
     return whitened + flakes + flakes.flip(1, 2)
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import nn
 
 from ...errors import FeatmaskError, MissingExtraError, require
 from .programs import Takes
 
-Array = npt.NDArray[Any]
 DTYPES = {1: np.float32, 10: np.float16, 11: np.float64}
 TYPE_NAMES = {"tensor(float)": 1, "tensor(float16)": 10, "tensor(double)": 11}
 
@@ -42,7 +39,7 @@ class OnnxModel(nn.Module):
 
     def _open(self) -> None:
         try:
-            name, shape, kind, outputs, self._call = _opened(self.path)
+            self._session, name, shape, kind, outputs = _opened(self.path)
         except FeatmaskError:
             raise
         except Exception as error:  # each of the two libraries has a dozen of its own
@@ -63,11 +60,11 @@ class OnnxModel(nn.Module):
         array = images.detach().cpu().numpy().astype(self._dtype)
         if self.channels_last:
             array = array.transpose(0, 2, 3, 1)
-        result = self._call(self.output, {self.input: np.ascontiguousarray(array)})
-        return torch.tensor(result, dtype=torch.float32, device=images.device)
+        results = self._session.run([self.output], {self.input: np.ascontiguousarray(array)})
+        return torch.tensor(results[0], dtype=torch.float32, device=images.device)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {key: value for key, value in self.__dict__.items() if key != "_call"}  # a session has no copies
+        return {key: value for key, value in self.__dict__.items() if key != "_session"}  # a session has no copies
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)  # type: ignore[no-untyped-call,unused-ignore]
@@ -78,7 +75,8 @@ class OnnxModel(nn.Module):
         return repr(self.path)
 
 
-Opened = tuple[str, list[Any], int | None, list[str], Callable[[str, dict[str, Array]], Array]]
+#: What runs the graph; its input's name, shape and type; its outputs' names.
+Opened = tuple[Any, str, list[Any], int | None, list[str]]
 
 
 def _opened(path: str) -> Opened:
@@ -97,10 +95,7 @@ def _onnxruntime(path: str) -> Opened:
     session = runtime.InferenceSession(path, options, providers=providers)
     first = _single(path, session.get_inputs())
     outputs = [output.name for output in session.get_outputs()]
-    return (
-        first.name, list(first.shape), TYPE_NAMES.get(first.type), outputs,
-        lambda output, feed: session.run([output], feed)[0],
-    )  # fmt: skip
+    return session, first.name, list(first.shape), TYPE_NAMES.get(first.type), outputs
 
 
 def _reference(path: str) -> Opened:
@@ -112,13 +107,7 @@ def _reference(path: str) -> Opened:
     tensor = first.type.tensor_type
     shape = [side.dim_value if side.HasField("dim_value") else side.dim_param for side in tensor.shape.dim]
     outputs = [value.name for value in graph.output]
-    session = evaluator(path)
-
-    def call(output: str, feed: dict[str, Array]) -> Array:
-        result: Array = session.run([output], feed)[0]
-        return result
-
-    return first.name, shape, tensor.elem_type, outputs, call
+    return evaluator(path), first.name, shape, tensor.elem_type, outputs
 
 
 def _single(path: str, inputs: list[Any]) -> Any:

@@ -15,7 +15,7 @@ from ...errors import FeatmaskError
 
 @dataclass(frozen=True)
 class Takes:
-    """What a graph takes: images a call, and their height and width; None where anything goes."""
+    """What a graph takes: images per call, and their height and width; None where anything goes."""
 
     least: int = 1
     most: int | None = None
@@ -23,11 +23,7 @@ class Takes:
     width: int | None = None
 
     def check(self, pixels: torch.Tensor) -> None:
-        """Refuse images of another size.
-
-        Raises:
-            FeatmaskError: another number of dimensions, or another height or width than the graph's.
-        """
+        """Refuse what is not (N, C, H, W), of the graph's height and width where it has them."""
         if pixels.dim() != 4:
             raise FeatmaskError(f"expected pixels of shape (N, C, H, W), got {tuple(pixels.shape)}")
         wanted = (self.height, self.width)
@@ -42,14 +38,11 @@ class Takes:
         """Call with as many images as the graph takes: more are split, fewer filled up with the last image."""
         if self.least <= len(pixels) and (self.most is None or len(pixels) <= self.most):
             return one_call(pixels)
-        return torch.cat([self._filled(one_call, part) for part in torch.split(pixels, self.most or len(pixels))])
-
-    def _filled(self, one_call: Callable[[torch.Tensor], torch.Tensor], part: torch.Tensor) -> torch.Tensor:
-        missing = max(0, self.least - len(part))
-        if not missing:
-            return one_call(part)
-        full = one_call(torch.cat([part, part[-1:].expand(missing, -1, -1, -1)]))
-        return full[: len(part)]
+        results = []
+        for part in torch.split(pixels, self.most or len(pixels)):
+            filling = part[-1:].expand(max(0, self.least - len(part)), -1, -1, -1)
+            results.append(one_call(torch.cat([part, filling]))[: len(part)])
+        return torch.cat(results)
 
 
 def opened(program: ExportedProgram) -> tuple[nn.Module, Takes]:

@@ -38,12 +38,9 @@ def read_model(
 
     Args:
         path: ``.pt``, ``.pth``, ``.ts``, ``.torchscript``, ``.pt2`` (told apart by content) or ``.onnx``.
-        mean: a number a channel, in [0, 1] units; files don't say. (0, 0, 0) and (1, 1, 1) if normalisation is inside.
-        std: a number a channel.
-        size: see ``wrap``; so are the others.
-        batch: the one batch size that the graph was made for, where it can't be read from it.
-        single_logit: a binary classifier that gives one logit.
-        black_box: True: never use gradients. ONNX has none.
+        mean, std: a number per channel, in [0, 1] units; files don't say. (0, 0, 0) and (1, 1, 1) if normalisation is
+            inside.
+        size, batch, single_logit, black_box: as for :func:`wrap`. ONNX has no gradients.
 
     Raises:
         FeatmaskError: no such file, another kind of file, a pickle, a file that would run code, one that torch can't
@@ -53,8 +50,8 @@ def read_model(
     kind = kind_of(path)
     if mean is None or std is None:
         raise FeatmaskError(
-            f"{path} doesn't say how its input is normalised: pass mean and std, a number a channel in [0, 1] units; "
-            "mean=(0, 0, 0), std=(1, 1, 1) if the model takes pixels in [0, 1] as they are"
+            f"{path} doesn't say how its input is normalised: pass mean and std, a number per channel in [0, 1] "
+            "units; mean=(0, 0, 0), std=(1, 1, 1) if the model takes pixels in [0, 1] as they are"
         )
     model: Model
     if kind == "onnx":
@@ -71,7 +68,7 @@ def read_model(
 def _torch_reads(path: Path, load: Callable[..., Any], **options: Any) -> Any:
     try:
         with warnings.catch_warnings():
-            # TorchScript is deprecated and files of older releases are outdated: no news to who has such a file
+            # TorchScript is deprecated and files of older releases are outdated: no news to those who have such a file
             warnings.simplefilter("ignore")
             return load(str(path), **options)
     except Exception as error:

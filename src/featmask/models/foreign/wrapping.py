@@ -12,7 +12,7 @@ from torch.export import ExportedProgram
 
 from ...errors import FeatmaskError
 from ..normalized import Normalized
-from ..outputs import is_differentiable, logits_of, one_row_an_image, two_columns
+from ..outputs import is_differentiable, logits_of, one_row_per_image, two_columns
 from .programs import Takes, opened, refuse_traced_training
 
 Model = nn.Module | ExportedProgram | Callable[[torch.Tensor], Any]
@@ -23,14 +23,10 @@ class Foreign(Normalized):
 
     Args:
         model: takes normalised images, as many and as large as ``takes`` says.
-        mean: a number a channel, in [0, 1] units.
-        std: a number a channel.
+        mean, std: as for :class:`Normalized`; so are the errors.
         takes: batch and image size of a frozen graph.
         differentiable: whether gradients reach the pixels; where not, only black-box attacks mean anything.
         single_logit: the model gives one logit z of the second of two classes; the result has the logits (0, z).
-
-    Raises:
-        FeatmaskError: lengths that differ, or a standard deviation that is not positive.
     """
 
     def __init__(
@@ -70,7 +66,7 @@ class Foreign(Normalized):
                     f"image's, say which: batch=, size=. ({str(error).strip().splitlines()[-1]})"
                 ) from error
             raise
-        return two_columns(logits, pixels) if self.single_logit else one_row_an_image(logits, pixels)
+        return two_columns(logits, pixels) if self.single_logit else one_row_per_image(logits, pixels)
 
     def extra_repr(self) -> str:
         """What `repr` shows."""
@@ -93,12 +89,11 @@ def wrap(
         model: an ``nn.Module`` (timm, torchvision, Hugging Face, TorchScript, your own), an ``ExportedProgram``, or a
             function from images to logits, a tensor or a NumPy array. Objects with ``logits``, mappings with
             "logits" and tuples that begin with a tensor are fine. A ``Normalized`` model is given back as it is.
-        mean: a number a channel, in [0, 1] units. Default: a timm model's own, which are those of timm's published
-            weights; pass yours if you trained with others. No other model says.
-        std: a number a channel.
+        mean, std: a number per channel, in [0, 1] units. Default: a timm model's own, which are those of timm's
+            published weights; pass yours if you trained with others. No other model says.
         size: height and width that the model takes, where it doesn't say; other images are refused.
         batch: the one batch size that a graph was made for, where it doesn't say; other batches are split and filled.
-        single_logit: a binary classifier gives one logit z an image; it is turned into (0, z).
+        single_logit: a binary classifier gives one logit z per image; it is turned into (0, z).
         black_box: True: never use gradients. False: the function does pass gradients on. Default: modules have
             gradients; a function is tried out where ``size`` is given, and else taken as a black box.
 
@@ -122,9 +117,8 @@ def wrap(
     wrapped = Foreign(inner, *statistics, takes, single_logit=single_logit, differentiable=able)
     if black_box is None and isinstance(inner, Called) and takes.height and takes.width:
         wrapped.differentiable = True
-        wrapped.differentiable = is_differentiable(
-            wrapped, torch.full((1, wrapped.mean.shape[1], takes.height, takes.width), 0.5)
-        )
+        grey = torch.full((1, wrapped.mean.shape[1], takes.height, takes.width), 0.5)
+        wrapped.differentiable = is_differentiable(wrapped, grey)
     return wrapped
 
 
@@ -157,9 +151,9 @@ def _module_of(model: Model) -> tuple[nn.Module, Takes]:
 def _with_options(takes: Takes, size: int | tuple[int, int] | None, batch: int | None) -> Takes:
     height, width = (size, size) if isinstance(size, int) or size is None else size
     pairs = (("size", takes.height, height), ("size", takes.width, width), ("batch", takes.most, batch))
-    for name, own, given in pairs:
-        if own is not None and given is not None and own != given:
-            raise FeatmaskError(f"{name}={given} was asked for, but the model takes {own}")
+    for name, fixed, given in pairs:
+        if fixed is not None and given is not None and fixed != given:
+            raise FeatmaskError(f"{name}={given} was asked for, but the model takes {fixed}")
     if batch is not None:
         takes = replace(takes, least=batch, most=batch)
     return replace(takes, height=takes.height or height, width=takes.width or width)
@@ -177,9 +171,9 @@ def known_statistics(model: nn.Module) -> tuple[Sequence[float], Sequence[float]
     mean, std = values.get("mean"), values.get("std")
     if mean is None or std is None:
         raise FeatmaskError(
-            f"{type(model).__name__} doesn't say how its input is normalised: pass mean and std, a number a channel in "
-            "[0, 1] units (torchvision: weights.transforms().mean and .std). If it takes pixels in [0, 1] as they are, "
-            "pass mean=(0, 0, 0), std=(1, 1, 1)"
+            f"{type(model).__name__} doesn't say how its input is normalised: pass mean and std, a number per channel "
+            "in [0, 1] units (torchvision: weights.transforms().mean and .std). If it takes pixels in [0, 1] as they "
+            "are, pass mean=(0, 0, 0), std=(1, 1, 1)"
         )
     first = values.get("first_conv")
     channels = getattr(dict(inner.named_modules()).get(first), "in_channels", None) if isinstance(first, str) else None
