@@ -11,7 +11,7 @@ import torch
 
 import featmask
 from featmask.errors import FeatmaskError
-from featmask.jobs import Where
+from featmask.jobs import Executor
 from featmask.models import save_checkpoint
 from featmask.records.checkpoint import Header
 from featmask.records.run import RunInfo
@@ -64,7 +64,7 @@ def pretend(monkeypatch):
 
 
 def tuned(out, trials=6, **changes):
-    return tuning.tune(recipe(**changes), ["none", "dropout", "lfm"], trials, Path(out), Where(), "cpu")
+    return tuning.tune(recipe(**changes), ["none", "dropout", "lfm"], trials, Path(out), Executor(), "cpu")
 
 
 def test_every_method_gets_the_same_budget_and_the_best_trial_is_taken(pretend, tmp_path):

@@ -41,7 +41,7 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Train each method with each seed, measure it, and write a report."""
-    from ..jobs import Where, listed
+    from ..jobs import Executor, listed
     from ..study import compare as run_comparison
     from ..study import plan
     from ..training.processes import alone
@@ -55,8 +55,8 @@ def compare(
     if dry_run:
         _show_plan(plan(settings, **asked), workers, as_json)
         return
-    where = Where(kind=jobs, workers=workers, cpus=cpus, gpus=gpus, address=address)
-    result = run_comparison(settings, **asked, where=where, command=command())
+    executor = Executor(kind=jobs, workers=workers, cpus=cpus, gpus=gpus, address=address)
+    result = run_comparison(settings, **asked, executor=executor, command=command())
     if as_json:
         print(
             json.dumps(

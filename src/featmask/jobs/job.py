@@ -46,7 +46,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Where:
+class Executor:
     """Who does the jobs.
 
     Attributes:

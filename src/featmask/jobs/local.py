@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
-from .job import Job, Where
+from .job import Executor, Job
 from .machine import share
 from .overview import Overview
 from .performing import Outcome, perform
@@ -28,12 +28,12 @@ def in_this_process(jobs: Sequence[Job], view: Overview) -> None:
         view.ended(job, perform(job).why)
 
 
-def in_workers(jobs: Sequence[Job], where: Where, view: Overview) -> None:
+def in_workers(jobs: Sequence[Job], executor: Executor, view: Overview) -> None:
     """Several at a time; a job whose worker dies goes on in a new one. No worker outlives this call or process."""
-    crew = _Crew(jobs, where, view)
+    crew = _Crew(jobs, executor, view)
     threads = [
         threading.Thread(target=crew.serve, args=(variables,), daemon=True)
-        for variables in share(where.workers)[: len(jobs)]
+        for variables in share(executor.workers)[: len(jobs)]
     ]
     try:
         for thread in threads:
@@ -58,9 +58,9 @@ class _Stopped(Exception):
 class _Crew:
     """What the threads share, each of which keeps one worker busy."""
 
-    def __init__(self, jobs: Sequence[Job], where: Where, view: Overview) -> None:
+    def __init__(self, jobs: Sequence[Job], executor: Executor, view: Overview) -> None:
         self.waiting = deque((job, pickle.dumps(job)) for job in jobs)
-        self.where, self.view = where, view
+        self.executor, self.view = executor, view
         self.lock = threading.Lock()
         self.stopped = False
         self.living: list[subprocess.Popen[bytes]] = []
@@ -93,7 +93,7 @@ class _Crew:
     ) -> tuple[Outcome, subprocess.Popen[bytes] | None]:
         """A job's outcome, and the worker for the next one."""
         why = ""
-        for _ in range(1 + self.where.retries):
+        for _ in range(1 + self.executor.retries):
             worker = worker or self._start(variables)
             try:
                 outcome = _ask(worker, packed)
@@ -105,7 +105,7 @@ class _Crew:
                 self._end(worker)
                 worker = None
             return outcome, worker
-        return Outcome(f"its worker died {1 + self.where.retries} times, the last one {why}"), None
+        return Outcome(f"its worker died {1 + self.executor.retries} times, the last one {why}"), None
 
     def _start(self, variables: dict[str, str]) -> subprocess.Popen[bytes]:
         code = f"import sys; sys.path[:] = {sys.path!r}; from featmask.jobs.worker import main; main()"

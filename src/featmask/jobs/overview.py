@@ -24,10 +24,7 @@ def overview(jobs: Sequence[Job]) -> Iterator[Overview]:
     """Show how far ``jobs`` are for as long as the block lasts."""
     over = threading.Event()
     units = {job.name: _done(job, 0) for job in jobs}
-    with (
-        display(QUIET, MEMORY) as shown,
-        shown.bar("all", sum(job.units for job in jobs), sum(units.values())) as bar,
-    ):
+    with display(QUIET, MEMORY) as shown, shown.bar("all", sum(job.units for job in jobs), sum(units.values())) as bar:
         view = Overview(jobs, units, shown, bar)
 
         def watch() -> None:

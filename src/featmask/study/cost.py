@@ -13,7 +13,7 @@ from torch import nn
 
 from ..recipe import Recipe
 from ..utils.devices import pick_device
-from .cached_task import opened
+from .cached_task import cached_task
 from .run import make_model, put_method
 
 _Batch = list[torch.Tensor]
@@ -34,7 +34,7 @@ def probe(recipe: Recipe, method: str, device: str) -> Cost:
     Measuring is estimated by its passes: a gradient step is a forward and a backward one.
     """
     own = recipe.under(method)
-    task = opened(recipe, measured=False)
+    task = cached_task(recipe, measured=False)
     model = make_model(own, task, 0)
     put_method(own, method, model, task)
     learning = task.training_task(own, model, 0)

@@ -22,12 +22,7 @@ from ..tested import CLEAN, Indices, Tested
 Scores = npt.NDArray[np.float64]
 
 #: What pictures are drawn of, and the suites that show it, the first that was measured.
-SUITES = {
-    "clean": (CLEAN,),
-    "attack": tuple(ATTACKING),
-    "occlusion": ("occlusion",),
-    "corruptions": ("corruptions",),
-}
+SUITES = {"clean": (CLEAN,), "attack": tuple(ATTACKING), "occlusion": ("occlusion",), "corruptions": ("corruptions",)}
 #: Images of each direction.
 SHOWN = 8
 

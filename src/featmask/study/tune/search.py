@@ -21,7 +21,7 @@ from ...jobs import epochs_done
 from ...models import read_checkpoint
 from ...recipe import Recipe
 from ...records.tuning import BEST, BestRecord, Extent, Settings, Trial
-from ..cached_task import opened
+from ..cached_task import cached_task
 from ..run import CHECKPOINT, train_run
 from ..task import AnyTask
 from .space import space_of, with_options
@@ -40,7 +40,7 @@ def tried_epochs(folder: Path) -> int:
 
 def search(recipe: Recipe, method: str, trials: int, folder: Path, device: str) -> None:
     """One method's trials; leaves ``best.json`` in ``folder``."""
-    task = opened(recipe, measured=False)
+    task = cached_task(recipe, measured=False)
     space = space_of(recipe, method)
     study = _study(folder, method)
     start = time.perf_counter()
@@ -156,10 +156,7 @@ def _leave(study: optuna.Study, space: Sequence[Dimension], folder: Path, trials
 
 
 def _split(settings: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "at": settings.get("at"),
-        "options": {key: value for key, value in settings.items() if key != "at"},
-    }
+    return {"at": settings.get("at"), "options": {key: value for key, value in settings.items() if key != "at"}}
 
 
 def settings_of(best: Settings) -> dict[str, Any]:

@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 
 from ...errors import FeatmaskError, require
-from ...jobs import Job, Where, listed, run_jobs
+from ...jobs import Executor, Job, listed, run_jobs
 from ...recipe import Recipe
 from ...records.tuning import BEST, TUNING, TuningRecord
 from ...utils.files import write_text
-from ..cached_task import opened
+from ..cached_task import cached_task
 from ..places import check_places
 from ..run import study_folder
 from .search import digest, is_searched, search, settings_of, tried_epochs
@@ -26,7 +26,7 @@ TUNED = "recipe.tuned.yaml"
 
 
 def tune(
-    recipe: Recipe, methods: Sequence[str], trials: int, out: Path, where: Where, device: str = "auto"
+    recipe: Recipe, methods: Sequence[str], trials: int, out: Path, executor: Executor, device: str = "auto"
 ) -> tuple[Recipe, TuningRecord]:
     """The recipe with the best options of each method, and the record of the search.
 
@@ -35,7 +35,7 @@ def tune(
         methods: names; each gets ``trials`` trials, one without options (the baseline) none.
         trials: the budget.
         out: where studies lie; trials are below ``tune`` in this recipe's own folder.
-        where: who works.
+        executor: who works.
         device: as in training.
 
     Raises:
@@ -48,7 +48,9 @@ def tune(
     places = {name: folder / name / digest(recipe, name) for name in methods if space_of(recipe, name)}
     waiting = [name for name, place in places.items() if not is_searched(place, trials)]
     if waiting:  # a wrong place would cost its trials, and give the methods that drew it fewer than the others
-        check_places(recipe, methods, opened(recipe, measured=False), {name: _choices(recipe, name) for name in places})
+        check_places(
+            recipe, methods, cached_task(recipe, measured=False), {name: _choices(recipe, name) for name in places}
+        )
     jobs = [
         Job(
             f"tune {name}",
@@ -60,7 +62,7 @@ def tune(
         )
         for name in waiting
     ]
-    failed = run_jobs(jobs, where)
+    failed = run_jobs(jobs, executor)
     if failed:
         raise FeatmaskError(listed("tuning failed", failed))
     found = {name: BEST.read(place) for name, place in places.items()}
