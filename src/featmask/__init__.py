@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from .reid.models import Descriptor as Descriptor
     from .reid.models import build_embedder as build_embedder
     from .reid.people import load_people as load_people
-    from .study import compare as compare
+    from .study.comparing import compare as compare
 
 __version__ = "0.1.0"
 
@@ -64,7 +64,7 @@ _HOME = {
     "evaluate": "classification.suites",
     "evaluate_suites": "classification.suites",
     "examine": "doctor",
-    "compare": "study",
+    "compare": "study.comparing",
 }
 
 #: Whole parts, for their own names: ``featmask.retrieval.evaluate`` is not ``featmask.evaluate``.

@@ -16,7 +16,7 @@ from featmask.models import save_checkpoint
 from featmask.records.checkpoint import Header
 from featmask.records.run import RunInfo
 from featmask.records.suite import Suite, write_suite
-from featmask.study import plan
+from featmask.study.comparing import plan
 from featmask.study.fields import parse_recipe
 from featmask.study.run import CHECKPOINT, study_folder
 from featmask.study.tune import search as searching

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from featmask.errors import FeatmaskError
-from featmask.study import compare
 from featmask.study import run as running
 from featmask.study.cached_task import cached_task
+from featmask.study.comparing import compare
 from featmask.study.fields import parse_recipe
 from featmask.study.places import check_places
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -10,7 +9,7 @@ import typer
 
 from ..classification.suite_names import SUITES
 from ..errors import FeatmaskError
-from .application import AsJson, Data, Device, Set, app, check_folder
+from .application import AsJson, Data, Device, Set, app, check_folder, print_json
 from .subjects import AnyModel, Logit, Mean, OtherRecipe, Save, Std, command, finish, loaded, subject, task_of
 
 if TYPE_CHECKING:
@@ -64,14 +63,7 @@ def evaluate(
 
     check_folder(save, "--save")
     field = FIELDS[task_of(checkpoint, recipe)]
-    given: dict[str, Any] = {
-        "ood": ood,
-        "corrupted": corrupted,
-        "surrogate": surrogate,
-        "rerank": rerank,
-        "ap": ap,
-        "cross": cross,
-    }
+    given = dict[str, Any](ood=ood, corrupted=corrupted, surrogate=surrogate, rerank=rerank, ap=ap, cross=cross)
     _check_options({name for name, value in given.items() if value}, field, checkpoint, recipe)
     if surrogate is not None:
         given["surrogate"] = loaded(surrogate, [], None)[0]
@@ -153,7 +145,7 @@ def doctor(
         DOCTOR.write(save, told)
         found.save(save, task.splits.classes)
     if as_json:
-        print(json.dumps(DOCTOR.plain(told), indent=2))
+        print_json(DOCTOR.plain(told))
     else:
         from .terminal import print_diagnosis
 

@@ -25,7 +25,7 @@ from ..report.study.verdicts import metric_lines, verdict_lines
 from ..stats import ENOUGH_SEEDS
 
 if TYPE_CHECKING:
-    from ..study import Planning
+    from ..study.planning import Planning
 
 #: A row of a ranking's table: suite, attack, size.
 _Row = tuple[str, str, str]

@@ -18,7 +18,7 @@ from ...insert.probe import probe, unwrap
 from ...models import Normalized
 from ...records.run import Run
 from ...utils.devices import pick_device
-from ..tested import CLEAN, Indices, Score, Tested
+from ..task import CLEAN, Indices, Score, Tested
 
 #: Images that are evenly spread, and those of each kind on which exactly one of the two methods is right.
 SPREAD, DIFFERENT = 4, 2

@@ -17,7 +17,7 @@ from ...records.run import Run
 from ...records.suite import Columns
 from ...records.titles import ATTACKING
 from ...stats import mcnemar
-from ..tested import CLEAN, Indices, Tested
+from ..task import CLEAN, Indices, Tested
 
 Scores = npt.NDArray[np.float64]
 

@@ -35,7 +35,7 @@ def tune(
         methods: names; each gets ``trials`` trials, one without options (the baseline) none.
         trials: the budget.
         out: where studies lie; trials are below ``tune`` in this recipe's own folder.
-        executor: who works.
+        executor: who runs the searches.
         device: as in training.
 
     Raises:
@@ -48,36 +48,28 @@ def tune(
     places = {name: folder / name / digest(recipe, name) for name in methods if space_of(recipe, name)}
     waiting = [name for name, place in places.items() if not is_searched(place, trials)]
     if waiting:  # a wrong place would cost its trials, and give the methods that drew it fewer than the others
-        check_places(
-            recipe, methods, cached_task(recipe, measured=False), {name: _choices(recipe, name) for name in places}
-        )
+        task, searched = cached_task(recipe, measured=False), {name: _choices(recipe, name) for name in places}
+        check_places(recipe, methods, task, searched)
     jobs = [
-        Job(
-            f"tune {name}",
-            search,
-            (recipe, name, trials, places[name].absolute(), device),
-            places[name].absolute(),
-            units=trials * epochs,
-            done=tried_epochs,
-        )
-        for name in waiting
+        Job(f"tune {name}", search, (recipe, name, trials, place, device), place, trials * epochs, tried_epochs)
+        for name, place in ((name, places[name].absolute()) for name in waiting)
     ]
     failed = run_jobs(jobs, executor)
     if failed:
         raise FeatmaskError(listed("tuning failed", failed))
-    found = {name: BEST.read(place) for name, place in places.items()}
+    bests = {name: BEST.read(place) for name, place in places.items()}
     tuned = recipe
-    for name, best in found.items():
+    for name, best in bests.items():
         tuned = with_options(tuned, name, settings_of(best.best))
     nothing: dict[str, Any] = {"space": {}, "best": None, "value": None, "trials": []}
     record = TuningRecord(
         trials=trials,
-        metric=next((best.metric for best in found.values()), None),
+        metric=next((best.metric for best in bests.values()), None),
         epochs=epochs,
         seed=recipe.tune.seed,
         recipe=recipe.key(),
-        seconds=sum(best.seconds for best in found.values()),
-        methods={name: found[name].plain() if name in found else nothing for name in methods},
+        seconds=sum(best.seconds for best in bests.values()),
+        methods={name: bests[name].plain() if name in bests else nothing for name in methods},
     )
     TUNING.write(folder, record)
     write_text(folder / TUNED, yaml.safe_dump(tuned.plain(), sort_keys=False))
