@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -31,10 +30,8 @@ def in_this_process(jobs: Sequence[Job], view: Overview) -> None:
 def in_workers(jobs: Sequence[Job], executor: Executor, view: Overview) -> None:
     """Several at a time; a job whose worker dies goes on in a new one. No worker outlives this call or process."""
     crew = _Crew(jobs, executor, view)
-    threads = [
-        threading.Thread(target=crew.serve, args=(variables,), daemon=True)
-        for variables in share(executor.workers)[: len(jobs)]
-    ]
+    shares = share(executor.workers)[: len(jobs)]
+    threads = [threading.Thread(target=crew.serve, args=(variables,), daemon=True) for variables in shares]
     try:
         for thread in threads:
             thread.start()
@@ -47,10 +44,6 @@ def in_workers(jobs: Sequence[Job], executor: Executor, view: Overview) -> None:
         raise crew.broken
 
 
-class _Lost(Exception):
-    """A worker died; says how."""
-
-
 class _Stopped(Exception):
     """No worker is started any more."""
 
@@ -59,7 +52,7 @@ class _Crew:
     """What the threads share, each of which keeps one worker busy."""
 
     def __init__(self, jobs: Sequence[Job], executor: Executor, view: Overview) -> None:
-        self.waiting = deque((job, pickle.dumps(job)) for job in jobs)
+        self.waiting = iter([(job, pickle.dumps(job)) for job in jobs])  # a list's iterator: threads may share it
         self.executor, self.view = executor, view
         self.lock = threading.Lock()
         self.stopped = False
@@ -70,8 +63,7 @@ class _Crew:
         """Give job after job to a worker, a new one where the last one died."""
         worker: subprocess.Popen[bytes] | None = None
         try:
-            while (taken := self._next()) is not None:
-                job, packed = taken
+            for job, packed in self.waiting:
                 self.view.started(job)
                 outcome, worker = self._insist(packed, variables, worker)
                 self.view.ended(job, outcome.why)
@@ -82,12 +74,6 @@ class _Crew:
         except BaseException as error:
             self.broken = error
 
-    def _next(self) -> tuple[Job, bytes] | None:
-        try:
-            return self.waiting.popleft()
-        except IndexError:
-            return None
-
     def _insist(
         self, packed: bytes, variables: dict[str, str], worker: subprocess.Popen[bytes] | None
     ) -> tuple[Outcome, subprocess.Popen[bytes] | None]:
@@ -95,16 +81,14 @@ class _Crew:
         why = ""
         for _ in range(1 + self.executor.retries):
             worker = worker or self._start(variables)
-            try:
-                outcome = _ask(worker, packed)
-            except _Lost as lost:
-                self._end(worker)
-                worker, why = None, str(lost)
-                continue
-            if not outcome.sound:  # what broke there, a GPU's state for example, must not break the next job
-                self._end(worker)
-                worker = None
-            return outcome, worker
+            outcome = _ask(worker, packed)
+            if isinstance(outcome, Outcome) and outcome.sound:
+                return outcome, worker
+            self._end(worker)  # what broke there, a GPU's state for example, must not break the next job
+            worker = None
+            if isinstance(outcome, Outcome):
+                return outcome, worker
+            why = outcome
         return Outcome(f"its worker died {1 + self.executor.retries} times, the last one {why}"), None
 
     def _start(self, variables: dict[str, str]) -> subprocess.Popen[bytes]:
@@ -151,8 +135,8 @@ class _Crew:
             self._end(worker)
 
 
-def _ask(worker: subprocess.Popen[bytes], packed: bytes) -> Outcome:
-    """Give a worker a job and wait for its outcome."""
+def _ask(worker: subprocess.Popen[bytes], packed: bytes) -> Outcome | str:
+    """Give a worker a job and wait for its outcome; of a worker that died, how."""
     assert worker.stdin is not None
     assert worker.stdout is not None
     try:
@@ -161,7 +145,7 @@ def _ask(worker: subprocess.Popen[bytes], packed: bytes) -> Outcome:
         return Outcome(*pickle.load(worker.stdout))
     except (EOFError, OSError, ValueError, pickle.UnpicklingError):
         worker.kill()
-        raise _Lost(_death(worker.wait())) from None
+        return _death(worker.wait())
 
 
 def _kill(worker: subprocess.Popen[bytes]) -> None:

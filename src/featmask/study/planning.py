@@ -15,6 +15,10 @@ from ..records.run import RUN, read_epochs
 from .cost import Cost, probe
 from .run import CHECKPOINT, is_finished, run_folder, study_folder
 
+#: Where an expectation comes from.
+EARLIER = "from finished runs of this recipe"
+PROBED = "from a probe of a few steps; of what is measured afterwards only the passes through the model are counted"
+
 
 class Planned(NamedTuple):
     """One run of a comparison."""
@@ -127,13 +131,10 @@ class _Costs(dict[str, Cost]):
         epochs = [info.seconds_per_epoch for info in same if info.seconds_per_epoch is not None]
         measuring = [info.seconds_measuring for info in same if info.seconds_measuring is not None]
         if epochs and measuring:
-            source = "from finished runs of this recipe"
+            source = EARLIER
             self[method] = Cost(median(epochs), median(measuring))
         else:
-            source = (
-                "from a probe of a few steps; of what is measured afterwards only the passes through the model are "
-            )
-            source += "counted"
+            source = PROBED
             self[method] = probe(self.recipe, method, self.device)
         if source not in self.sources:
             self.sources.append(source)

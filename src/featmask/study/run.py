@@ -24,7 +24,7 @@ from ..training.processes import count, from_main, together
 from ..training.schedules import steering
 from ..utils.files import write_text
 from ..utils.versions import environment
-from .fields import parse_recipe, rebuild
+from .fields import FIELDS, parse_recipe
 from .places import example_for, places_of, put
 from .task import AnyTask
 
@@ -159,7 +159,7 @@ def load_model(path: str | Path) -> tuple[Normalized, Header]:
     """
     tensors, header = read_checkpoint(path)
     recipe = parse_recipe(header.recipe, str(path)).under(header.run.method)
-    model = rebuild(recipe, header)
+    model = FIELDS[recipe.task].rebuild(recipe, header)
     load_into(model, tensors, path)
     if recipe.train.channels_last:
         model = model.to(memory_format=torch.channels_last)
