@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals")
 
 
 def count_up(folder: Path, steps: int, pause: float = 0.0) -> None:
-    """Goes on where it stopped: a line a step, then a result that holds them all."""
+    """Goes on where it stopped: a line per step, then a result that holds them all."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = folder / "train.jsonl"
     done = len(lines.read_text().splitlines()) if lines.exists() else 0

@@ -134,21 +134,21 @@ def doctor(
         found.model.eval() if found.header is not None else found.model,
         task.splits.test.head(samples),
         eps=eps or RADII.get(norm, RADII["linf"]),
-        norm=cast(Any, norm),  # checked there
+        norm=cast(Any, norm),  # examine checks it
         samples=samples,
         surrogate=None if surrogate is None else loaded(surrogate, [], None)[0],
         device=pick_device(device),
         adversarially_trained=None if found.header is None else settings.train.adversarial is not None,
     )
-    told = diagnosis.record(command())
+    record = diagnosis.record(command())
     if save is not None:
-        DOCTOR.write(save, told)
+        DOCTOR.write(save, record)
         found.save(save, task.splits.classes)
     if as_json:
-        print_json(DOCTOR.plain(told))
+        print_json(DOCTOR.plain(record))
     else:
         from .terminal import print_diagnosis
 
-        print_diagnosis(told)
+        print_diagnosis(record)
     if not diagnosis.trusted:
         raise typer.Exit(1)

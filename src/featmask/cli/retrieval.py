@@ -90,10 +90,10 @@ def ranking(
         find_query(splits.query, name)
     searches = Searches(settings, model, splits, device)
     attacks = attacks_of(settings, searches, splits, device) if kind is not None else []
-    lists, told = ranked_lists(searches, query, attacks, top=top)
+    lists, records = ranked_lists(searches, query, attacks, top=top)
     save_lists(searches, lists, out)
     if as_json:
-        print_json({"picture": str(out), "lists": told})
+        print_json({"picture": str(out), "lists": records})
     else:
         print(out)
 

@@ -143,7 +143,7 @@ def subject(
 
 
 def task_of(path: Path, recipe: Path | None) -> str:
-    """The field of a checkpoint, by its header, or of a recipe beside it; unknown ones are told later."""
+    """The field of a checkpoint, by its header, or of a recipe beside it; unknown ones are refused later."""
     from ..models import read_checkpoint
     from ..recipe import read_keys
     from ..study.fields import FIELDS

@@ -30,7 +30,7 @@ def on_ray(jobs: Sequence[Job], executor: Executor) -> dict[str, str]:
     ray = require("ray", "ray")
     address = executor.address or os.environ.get("RAY_ADDRESS") or ALONE
     with (
-        # Ray tells of each lost node and worker in a hundred lines, on standard output, which is for results
+        # Ray writes of each lost node and worker in a hundred lines, on standard output, which is for results
         open(os.devnull, "w") as nowhere,
         redirect_stdout(nowhere),
         _connected(ray, address),
@@ -71,10 +71,10 @@ def _check(ray: Any, executor: Executor, alone: bool, view: Overview) -> None:
     for name, asked in (("CPU", executor.cpus), ("GPU", executor.gpus)):
         most = max((node["Resources"].get(name, 0.0) for node in ray.nodes() if node["Alive"]), default=0.0)
         if asked > most:
-            told = f"a job asks for {asked:g} {name}, and no node of the Ray cluster has more than {most:g}"
+            lack = f"a job asks for {asked:g} {name}, and no node of the Ray cluster has more than {most:g}"
             if alone:
-                raise FeatmaskError(f"{told}; ask for less, or give the address of another cluster")
-            view.shown.say(f"{told} now; waiting for one that has")  # a cluster may grow on demand
+                raise FeatmaskError(f"{lack}; ask for less, or give the address of another cluster")
+            view.shown.say(f"{lack} now; waiting for one that has")  # a cluster may grow on demand
 
 
 class _Tasks:
@@ -109,7 +109,7 @@ class _Tasks:
         return {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
 
     def _count(self) -> None:
-        """Tell of nodes that are gone; Ray itself has their jobs done again."""
+        """Report nodes that are gone; Ray itself has their jobs done again."""
         before, self.nodes = self.nodes, self._alive()
         for _ in before - self.nodes:
             self.view.shown.say("a node has left the cluster; jobs that it had begun go to another")

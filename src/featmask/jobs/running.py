@@ -13,9 +13,9 @@ from .overview import overview
 def run_jobs(jobs: Sequence[Job], executor: Executor | None = None) -> dict[str, str]:
     """Do jobs that need nothing of each other, and show how far they are.
 
-    A job that fails takes none along; an unforeseen error leaves its traceback in the job's folder (``error.txt``).
-    What a job of a worker prints is added to ``log.txt`` in its folder. After Ctrl-C, or a kill of this process, no
-    worker is left; the same jobs go on where they stopped.
+    A job that fails does not affect the others; an unforeseen error leaves its traceback in the job's folder
+    (``error.txt``). What a job of a worker prints is added to ``log.txt`` there. After Ctrl-C, or a kill of this
+    process, no worker is left; the same jobs go on where they stopped.
 
     Args:
         jobs: names and folders are unique.
@@ -50,5 +50,5 @@ def run_jobs(jobs: Sequence[Job], executor: Executor | None = None) -> dict[str,
 
 
 def listed(what: str, failed: Mapping[str, str]) -> str:
-    """A message: what happened, and below it a line a job that failed, with the reason."""
+    """A message: what happened, and below it a line per job that failed, with the reason."""
     return "\n".join([f"{what}:", *(f"  {name}: {why}" for name, why in failed.items())])

@@ -13,12 +13,7 @@ from ..errors import FeatmaskError
 
 
 def read_keys(path: str | Path, what: str, known: str) -> dict[str, Any]:
-    """The keys of a YAML file.
-
-    Args:
-        path: the file.
-        what: it is, for messages.
-        known: some of its keys, for messages.
+    """The keys of a YAML file; messages say ``what`` it is, and some ``known`` keys.
 
     Raises:
         FeatmaskError: no such file, not YAML, or no keys.

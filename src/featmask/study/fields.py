@@ -31,7 +31,7 @@ class Field:
         open: finds a recipe's data; called with (recipe, measured), see :func:`open_task`.
         rebuild: the untrained model of a checkpoint, from (recipe, header); a FeatmaskError where it cannot be built.
         options: of the verb ``evaluate``, those that this field alone has.
-        asked: turns suites and those options into changes of the recipe, and into what :meth:`Task.measure` is told.
+        asked: turns suites and those options into changes of the recipe, and into arguments of :meth:`Task.measure`.
         foreign: whether models that featmask did not train can be measured.
         page: whether ``featmask report`` makes a page of one model's records.
     """

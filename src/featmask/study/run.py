@@ -137,7 +137,7 @@ def train_run(recipe: Recipe, method: str, seed: int, folder: Path, task: AnyTas
         mean, std = model.mean.flatten().tolist(), model.std.flatten().tolist()
         header = Header(recipe=recipe.plain(), run=info, **task.about(), mean=mean, std=std)
         save_checkpoint(folder / CHECKPOINT, trained, header)
-        shutil.rmtree(folder / "state", ignore_errors=True)  # it served to go on; there is nothing left to go on with
+        shutil.rmtree(folder / "state", ignore_errors=True)  # it is needed to go on, and this run is done
 
 
 def measure_run(recipe: Recipe, folder: Path, task: AnyTask, device: str = "auto") -> None:

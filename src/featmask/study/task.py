@@ -57,7 +57,7 @@ class Task(Protocol[R_contra]):
         """A new model, normalisation inside; the caller has seeded the random numbers."""
 
     def training_task(self, recipe: R_contra, model: Normalized, seed: int) -> TrainingTask:
-        """What the model learns from, and how it is told whether it did."""
+        """What the model learns from, and how to measure whether it did."""
 
     def about(self) -> dict[str, Any]:
         """What a checkpoint's header must remember of the data to build the model again."""
@@ -96,9 +96,8 @@ class Task(Protocol[R_contra]):
         """The recipe's suites, one after the other.
 
         Args:
-            recipe: says which.
+            recipe, device: which suites, and where to compute.
             model: of this task: pixels in [0, 1] -> logits or features.
-            device: where to compute.
             limit: only so many test images, or queries of an attack.
             folder: gets each suite's record when it is measured; a suite that can be gone on with keeps there what is
                 measured so far.

@@ -40,7 +40,7 @@ STATE = "state/last.pt"
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """What is taught, and how it is told whether it was learned.
+    """What is taught, and how to measure whether it was learned.
 
     Attributes:
         data: items (pixels, label, weight, row).

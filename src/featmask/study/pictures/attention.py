@@ -104,11 +104,9 @@ def save_attention(
     """Draw Grad-CAM of two runs on the same test images, and give the caption.
 
     Args:
-        tested: the test images.
+        tested, path, device: the test images, the PNG, and where to compute.
         runs: the baseline's and the other method's, both with the suite ``clean``.
         models: method -> the run's model.
-        path: of the PNG.
-        device: where to compute.
 
     Raises:
         FeatmaskError: the suite is missing, or was measured on other samples.

@@ -68,7 +68,7 @@ def _try(
         tried = tried.model_copy(update={"train": tried.train.model_copy(update={"epochs": recipe.tune.epochs})})
     train_run(tried, method, recipe.tune.seed, folder, task, device)
     _, header = read_checkpoint(folder / CHECKPOINT, header_only=True)
-    (folder / CHECKPOINT).unlink()  # its figure is kept, its weights serve nobody
+    (folder / CHECKPOINT).unlink()  # only its figure is needed
     metric = header.run.best_by or ""
     return float(header.run.validation[metric]), metric
 

@@ -30,13 +30,8 @@ def tune(
 ) -> tuple[Recipe, TuningRecord]:
     """The recipe with the best options of each method, and the record of the search.
 
-    Args:
-        recipe: what is compared.
-        methods: names; each gets ``trials`` trials, one without options (the baseline) none.
-        trials: the budget.
-        out: where studies lie; trials are below ``tune`` in this recipe's own folder.
-        executor: who runs the searches.
-        device: as in training.
+    Each method gets ``trials`` trials, one without options (the baseline) none. They lie below ``tune`` in the recipe's
+    own folder below ``out``.
 
     Raises:
         FeatmaskError: nothing to validate on, a place that the model does not have, or a method of which no trial could
