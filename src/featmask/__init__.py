@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .models.foreign import read_model, wrap
     from .reid.models import Descriptor, build_embedder
     from .reid.people import load_people
-    from .study import compare
+    from .study.comparing import compare
 
 __version__ = "0.1.0"
 
@@ -46,7 +46,7 @@ _MODULES = {
     "models.foreign": ("read_model", "wrap"),
     "reid.models": ("Descriptor", "build_embedder"),
     "reid.people": ("load_people",),
-    "study": ("compare",),
+    "study.comparing": ("compare",),
 }
 
 

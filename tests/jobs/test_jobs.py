@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from featmask.errors import FeatmaskError
-from featmask.jobs import Job, Where, local, machine, overview, run_jobs
+from featmask.jobs import Executor, Job, local, machine, overview, run_jobs
 from featmask.jobs.bundles import pack, put_in_place, unpack
 from featmask.jobs.overview import Overview
 from featmask.utils import progress
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals")
 
 
 def count_up(folder: Path, steps: int, pause: float = 0.0) -> None:
-    """Goes on where it stopped: a line a step, then a result that holds them all."""
+    """Goes on where it stopped: a line per step, then a result that holds them all."""
     folder.mkdir(parents=True, exist_ok=True)
     lines = folder / "train.jsonl"
     done = len(lines.read_text().splitlines()) if lines.exists() else 0
@@ -112,8 +112,8 @@ def test_workers_leave_what_this_process_leaves_and_failures_stay_alone(tmp_path
         "accident": "RuntimeError: second line",
         "exit": "SystemExit: 3",
     }
-    assert run_jobs(jobs(tmp_path / "one"), Where()) == failed
-    assert run_jobs(jobs(tmp_path / "two"), Where(workers=2)) == failed
+    assert run_jobs(jobs(tmp_path / "one"), Executor()) == failed
+    assert run_jobs(jobs(tmp_path / "two"), Executor(workers=2)) == failed
     one, two = contents(tmp_path / "one"), contents(tmp_path / "two")
     traces = [one.pop("accident/error.txt"), two.pop("accident/error.txt")]
     assert all(b"first line\nsecond line" in trace and b"in fail" in trace for trace in traces)
@@ -130,7 +130,7 @@ def test_a_worker_serves_on_unless_something_unforeseen_happened_in_it(tmp_path,
     monkeypatch.setattr(local, "share", lambda workers: [{}])  # one worker, so that all come to it in order
     calls = [(tell_pid,), (fail, FeatmaskError("a mistake")), (tell_pid,), (fail, RuntimeError()), (tell_pid,)]
     jobs = [job(tmp_path / str(number), *call) for number, call in enumerate(calls)]
-    assert run_jobs(jobs, Where(workers=2)) == {"1": "a mistake", "3": "RuntimeError"}
+    assert run_jobs(jobs, Executor(workers=2)) == {"1": "a mistake", "3": "RuntimeError"}
     first, second, third = ((tmp_path / name / "pid").read_text() for name in "024")
     assert first == second != third
 
@@ -160,7 +160,7 @@ def test_threads_and_gpus_are_shared_out_and_output_goes_to_the_log(tmp_path, mo
     assert {one["OMP_NUM_THREADS"] for one in machine.share(9)} == {"1"}  # never none
     monkeypatch.setattr(machine, "cores", lambda: 3)  # one each, where torch would take all that there are
     jobs = [job(tmp_path / f"job-{number}", tell_process) for number in range(2)]
-    assert run_jobs(jobs, Where(workers=2)) == {}
+    assert run_jobs(jobs, Executor(workers=2)) == {}
     told = [(one.folder / "process.txt").read_text().split() for one in jobs]
     assert [threads for _, threads, _ in told] == ["1", "1"]
     assert str(os.getpid()) not in [pid for pid, _, _ in told]
@@ -198,7 +198,7 @@ def test_a_job_whose_worker_is_killed_goes_on_in_another(tmp_path):
         *(job(tmp_path / f"good-{number}", count_up, 2) for number in range(2)),
     ]
     start = time.monotonic()
-    failed = run_jobs(jobs, Where(workers=2, retries=1))
+    failed = run_jobs(jobs, Executor(workers=2, retries=1))
     assert time.monotonic() - start < 30  # the children that the dead have left hold nobody up
     assert list(failed) == ["always"]
     assert failed["always"].startswith("its worker died 2 times, the last one by SIGKILL")
@@ -211,11 +211,11 @@ DRIVER = """
 import sys, time
 from pathlib import Path
 import test_jobs
-from featmask.jobs import Where, run_jobs
+from featmask.jobs import Executor, run_jobs
 root = Path(sys.argv[1])
 jobs = [test_jobs.job(root / f"job-{number}", test_jobs.sleep_for_long) for number in range(3)]
 try:
-    run_jobs(jobs, Where(workers=2))
+    run_jobs(jobs, Executor(workers=2))
 except KeyboardInterrupt:
     print("stopped", flush=True)
     time.sleep(60)  # a notebook, say, lives on
@@ -256,7 +256,7 @@ def test_a_job_that_no_worker_can_read_is_told_and_the_others_go_on(tmp_path, mo
 
     inner.__module__, inner.__qualname__ = "test_jobs", "not_there"
     monkeypatch.setattr(test_jobs, "not_there", inner, raising=False)
-    failed = run_jobs([job(tmp_path / "bad", inner), job(tmp_path / "good", count_up, 1)], Where(workers=2))
+    failed = run_jobs([job(tmp_path / "bad", inner), job(tmp_path / "good", count_up, 1)], Executor(workers=2))
     assert list(failed) == ["bad"]
     assert "not_there" in failed["bad"]
     assert (tmp_path / "good" / "result.txt").is_file()
@@ -268,7 +268,7 @@ def test_names_and_folders_are_unique_and_settings_are_checked(tmp_path):
         run_jobs([one, one])
     for wrong in ({"kind": "slurm"}, {"workers": 0}, {"retries": -1}, {"gpus": 1.5}, {"cpus": -1}):
         with pytest.raises(FeatmaskError, match=f"{'jobs' if 'kind' in wrong else next(iter(wrong))}: expected"):
-            Where(**wrong)
+            Executor(**wrong)
     assert run_jobs([]) == {}
 
 

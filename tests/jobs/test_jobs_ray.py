@@ -13,7 +13,7 @@ import pytest
 from test_jobs import contents, count_up, fail
 
 from featmask.errors import FeatmaskError
-from featmask.jobs import Job, Where, run_jobs
+from featmask.jobs import Executor, Job, run_jobs
 
 ray = pytest.importorskip("ray")
 pytestmark = pytest.mark.slow
@@ -98,7 +98,7 @@ def test_a_node_is_lost_and_nothing_else(head, second, tmp_path, capfd, own_fold
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    assert run_jobs(jobs, Where(kind="ray", address=head.address, own_folders=own_folders)) == {}
+    assert run_jobs(jobs, Executor(kind="ray", address=head.address, own_folders=own_folders)) == {}
     killer.join(30)
     assert contents(root / "study") == contents(calm / "study")
     (number,) = lost
@@ -125,8 +125,8 @@ def test_folders_come_back_from_nodes_that_share_no_files(head, tmp_path):
     count_up(jobs[0].folder, 3)
     bad = Job("bad", fail, (tmp_path / "root" / "bad", RuntimeError("no luck")), tmp_path / "root" / "bad")
     dead = Job("dead", die_always, (tmp_path / "attempts",), tmp_path / "root" / "dead")
-    where = Where(kind="ray", address=head.address, own_folders=True, retries=1)
-    failed = run_jobs([*jobs, bad, dead], where)
+    executor = Executor(kind="ray", address=head.address, own_folders=True, retries=1)
+    failed = run_jobs([*jobs, bad, dead], executor)
     assert list(failed) == ["bad", "dead"]
     assert failed["bad"] == "RuntimeError: no luck"
     assert failed["dead"].startswith("WorkerCrashedError: ")
@@ -149,12 +149,12 @@ def die_always(attempts: Path) -> None:
 def test_a_cluster_of_our_own_a_connection_of_the_users_and_no_cluster(head, tmp_path, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     with pytest.raises(FeatmaskError, match="asks for 1 GPU, and no node of the Ray cluster has more than 0"):
-        run_jobs(jobs_in(tmp_path / "a", 0.0), Where(kind="ray", gpus=1))
+        run_jobs(jobs_in(tmp_path / "a", 0.0), Executor(kind="ray", gpus=1))
     with pytest.raises(FeatmaskError, match=r"no Ray cluster at 127\.0\.0\.1:1"):
-        run_jobs(jobs_in(tmp_path / "b", 0.0), Where(kind="ray", address="127.0.0.1:1"))
+        run_jobs(jobs_in(tmp_path / "b", 0.0), Executor(kind="ray", address="127.0.0.1:1"))
     ray.init(address=head.address, log_to_driver=False, logging_level="ERROR")
     try:
-        assert run_jobs(jobs_in(tmp_path / "c", 0.0), Where(kind="ray")) == {}
+        assert run_jobs(jobs_in(tmp_path / "c", 0.0), Executor(kind="ray")) == {}
         assert ray.is_initialized()
     finally:
         ray.shutdown()

@@ -11,12 +11,12 @@ import torch
 
 import featmask
 from featmask.errors import FeatmaskError
-from featmask.jobs import Where
+from featmask.jobs import Executor
 from featmask.models import save_checkpoint
 from featmask.records.checkpoint import Header
 from featmask.records.run import RunInfo
 from featmask.records.suite import Suite, write_suite
-from featmask.study import plan
+from featmask.study.comparing import plan
 from featmask.study.fields import parse_recipe
 from featmask.study.run import CHECKPOINT, study_folder
 from featmask.study.tune import search as searching
@@ -64,7 +64,7 @@ def pretend(monkeypatch):
 
 
 def tuned(out, trials=6, **changes):
-    return tuning.tune(recipe(**changes), ["none", "dropout", "lfm"], trials, Path(out), Where(), "cpu")
+    return tuning.tune(recipe(**changes), ["none", "dropout", "lfm"], trials, Path(out), Executor(), "cpu")
 
 
 def test_every_method_gets_the_same_budget_and_the_best_trial_is_taken(pretend, tmp_path):

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from featmask.errors import FeatmaskError
-from featmask.study import compare
 from featmask.study import run as running
-from featmask.study.cached_task import opened
+from featmask.study.cached_task import cached_task
+from featmask.study.comparing import compare
 from featmask.study.fields import parse_recipe
 from featmask.study.places import check_places
 
@@ -29,7 +29,7 @@ class Counted:
     """A task that counts the models it makes."""
 
     def __init__(self, recipe):
-        self.task, self.made = opened(recipe, measured=False), 0
+        self.task, self.made = cached_task(recipe, measured=False), 0
 
     def __getattr__(self, name):
         return getattr(self.task, name)

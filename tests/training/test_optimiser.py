@@ -79,7 +79,7 @@ RAMP = {"lr": 2.0, "epochs": 4, "warmup_start": 0.1}
 
 @pytest.mark.parametrize("warmup", [{"warmup_steps": 8}, {"warmup_epochs": 0.8}])
 def test_a_warm_up_in_steps_or_epochs_is_a_straight_line_from_its_start(warmup):
-    """Ten steps an epoch; the line through start at step -1 and 1 at step 8."""
+    """Ten steps per epoch; the line through start at step -1 and 1 at step 8."""
     rate = Train(**RAMP, **warmup, schedule="constant")
     loss = Train(**RAMP, **warmup, schedule="constant", warmup_of="loss")
     for done in range(12):

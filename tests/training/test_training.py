@@ -99,7 +99,7 @@ def test_gradient_clipping_bounds_the_step(recipe_file, digits, tmp_path):
 
 
 def test_averaged_weights_are_the_average(recipe_file, digits, tmp_path):
-    """With one step an epoch and decay d the average after two steps is d * w1 + (1 - d) * w2."""
+    """With one step per epoch and decay d the average after two steps is d * w1 + (1 - d) * w2."""
     base = ("train.batch_size=1200", "train.warmup_epochs=0", "train.schedule=constant", "train.lr=0.01")
     w1 = train(recipe_file, digits, tmp_path / "1", *base, "train.epochs=1").state_dict()
     w2 = train(recipe_file, digits, tmp_path / "2", *base, "train.epochs=2").state_dict()

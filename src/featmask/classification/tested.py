@@ -19,7 +19,7 @@ CLEAN = "clean"
 
 
 class TestedImages:
-    """Test images and their classes; see :class:`featmask.study.tested.Tested`."""
+    """Test images and their classes; see :class:`featmask.study.task.Tested`."""
 
     samples, explained = "test images", "the true class's logit"
     hit = score_column = "correct"

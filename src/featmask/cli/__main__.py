@@ -1,8 +1,5 @@
 """``python -m featmask.cli``."""
 
-from .application import (
-    app,  # noqa: F401 - with every verb
-    main,
-)
+from . import main
 
 main()

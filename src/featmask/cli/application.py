@@ -69,6 +69,11 @@ def names(text: str | None) -> list[str] | None:
     return list(dict.fromkeys(filter(None, map(str.strip, text.split(","))))) if text is not None else None
 
 
+def print_json(value: Any) -> None:
+    """Print a result as JSON."""
+    print(json.dumps(value, indent=2))
+
+
 def check_picture(path: Path | None, option: str) -> None:
     """Refuse a picture that could not be written, before the work that it shows.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
@@ -10,7 +9,7 @@ import typer
 
 from ..classification.suite_names import SUITES
 from ..errors import FeatmaskError
-from .application import AsJson, Data, Device, Set, app, check_folder
+from .application import AsJson, Data, Device, Set, app, check_folder, print_json
 from .subjects import AnyModel, Logit, Mean, OtherRecipe, Save, Std, command, finish, loaded, subject, task_of
 
 if TYPE_CHECKING:
@@ -64,14 +63,7 @@ def evaluate(
 
     check_folder(save, "--save")
     field = FIELDS[task_of(checkpoint, recipe)]
-    given: dict[str, Any] = {
-        "ood": ood,
-        "corrupted": corrupted,
-        "surrogate": surrogate,
-        "rerank": rerank,
-        "ap": ap,
-        "cross": cross,
-    }
+    given = dict[str, Any](ood=ood, corrupted=corrupted, surrogate=surrogate, rerank=rerank, ap=ap, cross=cross)
     _check_options({name for name, value in given.items() if value}, field, checkpoint, recipe)
     if surrogate is not None:
         given["surrogate"] = loaded(surrogate, [], None)[0]
@@ -142,21 +134,21 @@ def doctor(
         found.model.eval() if found.header is not None else found.model,
         task.splits.test.head(samples),
         eps=eps or RADII.get(norm, RADII["linf"]),
-        norm=cast(Any, norm),  # checked there
+        norm=cast(Any, norm),  # examine checks it
         samples=samples,
         surrogate=None if surrogate is None else loaded(surrogate, [], None)[0],
         device=pick_device(device),
         adversarially_trained=None if found.header is None else settings.train.adversarial is not None,
     )
-    told = diagnosis.record(command())
+    record = diagnosis.record(command())
     if save is not None:
-        DOCTOR.write(save, told)
+        DOCTOR.write(save, record)
         found.save(save, task.splits.classes)
     if as_json:
-        print(json.dumps(DOCTOR.plain(told), indent=2))
+        print_json(DOCTOR.plain(record))
     else:
         from .terminal import print_diagnosis
 
-        print_diagnosis(told)
+        print_diagnosis(record)
     if not diagnosis.trusted:
         raise typer.Exit(1)

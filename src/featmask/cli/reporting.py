@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +9,7 @@ from typing import Annotated
 import typer
 
 from ..errors import FeatmaskError
-from .application import AsJson, app, check_folder, names
+from .application import AsJson, app, check_folder, names, print_json
 from .subjects import command
 
 #: What tells a folder of one model's records from a folder above runs.
@@ -50,7 +49,7 @@ def report(
     else:
         written = rebuild(runs, out=out, methods=names(methods), title=title, packed=pack, command=command())
     if as_json:
-        print(json.dumps({kind: str(path) for kind, path in written.items()}, indent=2))
+        print_json({kind: str(path) for kind, path in written.items()})
     else:
         for path in written.values():
             print(path)

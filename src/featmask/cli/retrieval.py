@@ -10,7 +10,7 @@ import typer
 
 from ..errors import FeatmaskError
 from ..reid.kinds import AttackKind
-from .application import AsJson, Data, Device, Set, app, check_folder, check_picture, names
+from .application import AsJson, Data, Device, Set, app, check_folder, check_picture, names, print_json
 from .subjects import Checkpoint, Save, finish, loaded, task_of
 
 if TYPE_CHECKING:
@@ -90,10 +90,10 @@ def ranking(
         find_query(splits.query, name)
     searches = Searches(settings, model, splits, device)
     attacks = attacks_of(settings, searches, splits, device) if kind is not None else []
-    lists, told = ranked_lists(searches, query, attacks, top=top)
+    lists, records = ranked_lists(searches, query, attacks, top=top)
     save_lists(searches, lists, out)
     if as_json:
-        print(json.dumps({"picture": str(out), "lists": told}, indent=2))
+        print_json({"picture": str(out), "lists": records})
     else:
         print(out)
 

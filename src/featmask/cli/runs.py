@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from ..errors import FeatmaskError
-from .application import AsJson, Data, Device, Out, RecipeFile, Set, app, check_folder, names
+from .application import AsJson, Data, Device, Out, RecipeFile, Set, app, check_folder, names, print_json
 from .subjects import command, read
 
 if TYPE_CHECKING:
     from ..records.run import Run
-    from ..study import Planning
-
 
 Jobs = Literal["local", "ray"]
 
@@ -41,44 +38,35 @@ def compare(
     as_json: AsJson = False,
 ) -> None:
     """Train each method with each seed, measure it, and write a report."""
-    from ..jobs import Where, listed
-    from ..study import compare as run_comparison
-    from ..study import plan
+    from ..jobs import Executor, listed
+    from ..study.comparing import compare as run_comparison
+    from ..study.comparing import plan
     from ..training.processes import alone
 
     alone("compare")
     check_folder(out, "--out")
     settings = read(recipe, set_, data)
-    asked: dict[str, Any] = {
-        "methods": names(methods), "seeds": seeds, "tune_trials": tune, "out": out, "device": device
-    }  # fmt: skip
+    asked = dict[str, Any](methods=names(methods), seeds=seeds, tune_trials=tune, out=out, device=device)
     if dry_run:
-        _show_plan(plan(settings, **asked), workers, as_json)
+        planned = plan(settings, **asked)
+        if as_json:
+            print_json(planned.plain() | {"workers": workers})
+        else:
+            from .terminal import print_plan
+
+            print_plan(planned, workers)
         return
-    where = Where(kind=jobs, workers=workers, cpus=cpus, gpus=gpus, address=address)
-    result = run_comparison(settings, **asked, where=where, command=command())
+    executor = Executor(kind=jobs, workers=workers, cpus=cpus, gpus=gpus, address=address)
+    result = run_comparison(settings, **asked, executor=executor, command=command())
     if as_json:
-        print(
-            json.dumps(
-                {"folder": str(result.folder), "runs": [_summary(run) for run in result.runs], "failed": result.failed},
-                indent=2,
-            )
-        )
+        runs = [_summary(run) for run in result.runs]
+        print_json({"folder": str(result.folder), "runs": runs, "failed": result.failed})
     else:
         from .terminal import print_comparison
 
         print_comparison(result.runs, result.report)
     if result.failed:
         raise FeatmaskError(listed("some runs failed", result.failed))
-
-
-def _show_plan(found: Planning, workers: int, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps(found.plain() | {"workers": workers}, indent=2))
-        return
-    from .terminal import print_plan
-
-    print_plan(found, workers)
 
 
 @app.command()
@@ -114,7 +102,7 @@ def train(
         measure_run(settings, folder, task, device)
     run = read_run(folder)
     if as_json:
-        print(json.dumps(_summary(run), indent=2))
+        print_json(_summary(run))
     else:
         from .terminal import print_suites
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shlex
 import sys
 from collections.abc import Sequence
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import FeatmaskError
-from .application import with_data
+from .application import print_json, with_data
 
 if TYPE_CHECKING:
     from torch import nn
@@ -144,7 +143,7 @@ def subject(
 
 
 def task_of(path: Path, recipe: Path | None) -> str:
-    """The field of a checkpoint, by its header, or of a recipe beside it; unknown ones are told later."""
+    """The field of a checkpoint, by its header, or of a recipe beside it; unknown ones are refused later."""
     from ..models import read_checkpoint
     from ..recipe import read_keys
     from ..study.fields import FIELDS
@@ -191,7 +190,7 @@ def finish(found: Sequence[Evaluation], as_json: bool) -> None:
     """Show what was measured."""
     suites = [evaluation.suite for evaluation in found]
     if as_json:
-        print(json.dumps([asdict(suite) for suite in suites], indent=2))
+        print_json([asdict(suite) for suite in suites])
     else:
         from .terminal import print_suites
 

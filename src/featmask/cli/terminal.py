@@ -25,7 +25,7 @@ from ..report.study.verdicts import metric_lines, verdict_lines
 from ..stats import ENOUGH_SEEDS
 
 if TYPE_CHECKING:
-    from ..study import Planning
+    from ..study.planning import Planning
 
 #: A row of a ranking's table: suite, attack, size.
 _Row = tuple[str, str, str]
@@ -36,7 +36,7 @@ ROOMY = 100
 
 
 def print_suites(suites: Sequence[Suite]) -> None:
-    """One line a figure, of rankings one a suite and attack, with what they are figures of and how it was scored."""
+    """One line per figure, of rankings one per suite and attack, with what was measured and how it was scored."""
     console = _console()
     ranked = sorted((suite for suite in suites if is_retrieval(suite)), key=lambda suite: suite_place(suite.name))
     corrupted = [suite for suite in suites if "corrupted" in suite.metrics]
@@ -63,7 +63,7 @@ def print_suites(suites: Sequence[Suite]) -> None:
 
 
 def _corruptions(suite: Suite) -> Table:
-    """A row a corruption, a column a severity."""
+    """A row per corruption, a column per severity."""
     kinds, severities = suite.settings["kinds"], suite.settings["severities"]
     table = Table(f"{suite.name} (%)", *map(str, severities), "mean", box=box.SIMPLE)
     for column in table.columns[1:]:
@@ -75,22 +75,22 @@ def _corruptions(suite: Suite) -> Table:
     return table
 
 
-def print_diagnosis(told: DoctorRecord) -> None:
-    """A line a check, the advice where one is not ok, and the verdict."""
+def print_diagnosis(diagnosis: DoctorRecord) -> None:
+    """A line per check, the advice where one is not ok, and the verdict."""
     console = _console()
     table = Table("", "check", "figure", box=box.SIMPLE)
-    for check in told.checks:
+    for check in diagnosis.checks:
         table.add_row(SIGNS.get(check.verdict, "?"), escape(check.title), escape(check.figure))
     console.print(table)
-    for check in told.checks:
+    for check in diagnosis.checks:
         if check.verdict in ("suspicious", "failed"):
             _say(console, f"{check.verdict}: {check.title}: {check.why}")
-    trust = "can be trusted as far as these checks go" if told.trusted else "can NOT be trusted"
-    _say(console, f"{told.verdict}: a figure of this model's robustness {trust}.")
+    trust = "can be trusted as far as these checks go" if diagnosis.trusted else "can NOT be trusted"
+    _say(console, f"{diagnosis.verdict}: a figure of this model's robustness {trust}.")
 
 
 def _rankings(suites: Sequence[Suite]) -> Table:
-    """A row a suite and attack, a column a figure."""
+    """A row per suite and attack, a column per figure."""
     found: dict[_Row, dict[str, str]] = {}
     heads: dict[str, None] = {}
     for suite in suites:
@@ -108,7 +108,7 @@ def _rankings(suites: Sequence[Suite]) -> Table:
 
 
 def print_comparison(runs: Sequence[Run], report: Mapping[str, Path]) -> None:
-    """A row a method: means over seeds, with half the 95 % interval where there are two seeds or more."""
+    """A row per method: means over seeds, with half the 95 % interval where there are two seeds or more."""
     study = aggregate(runs)
     metrics = _columns(study)
     console = _console()
@@ -134,7 +134,7 @@ def print_comparison(runs: Sequence[Run], report: Mapping[str, Path]) -> None:
 
 
 def print_plan(plan: Planning, workers: int) -> None:
-    """A row a method: what of its seeds is finished, goes on or is new, and how long the rest should take."""
+    """A row per method: what of its seeds is finished, goes on or is new, and how long the rest should take."""
     console = _console()
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("method", no_wrap=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..errors import FeatmaskError, require
 from .bundles import pack, put_in_place
-from .job import Job, Where
+from .job import Executor, Job
 from .machine import cores
 from .overview import Overview, overview
 from .performing import LOG
@@ -25,20 +25,20 @@ PATIENCE = 10.0
 ALONE = "local"
 
 
-def on_ray(jobs: Sequence[Job], where: Where) -> dict[str, str]:
+def on_ray(jobs: Sequence[Job], executor: Executor) -> dict[str, str]:
     """As :func:`featmask.jobs.run_jobs`, on a cluster."""
     ray = require("ray", "ray")
-    address = where.address or os.environ.get("RAY_ADDRESS") or ALONE
+    address = executor.address or os.environ.get("RAY_ADDRESS") or ALONE
     with (
-        # Ray tells of each lost node and worker in a hundred lines, on standard output, which is for results
+        # Ray writes of each lost node and worker in a hundred lines, on standard output, which is for results
         open(os.devnull, "w") as nowhere,
         redirect_stdout(nowhere),
         _connected(ray, address),
-        home(jobs, where.own_folders) as origin,
+        home(jobs, executor.own_folders) as origin,
         overview(jobs) as view,
     ):
-        _check(ray, where, address == ALONE, view)
-        _Tasks(ray, where, origin, view).follow(jobs)
+        _check(ray, executor, address == ALONE, view)
+        _Tasks(ray, executor, origin, view).follow(jobs)
     return view.failed
 
 
@@ -66,23 +66,23 @@ def _connected(ray: Any, address: str) -> Iterator[None]:
         ray.shutdown()
 
 
-def _check(ray: Any, where: Where, alone: bool, view: Overview) -> None:
+def _check(ray: Any, executor: Executor, alone: bool, view: Overview) -> None:
     """A job that fits on no node would wait for ever without a word."""
-    for name, asked in (("CPU", where.cpus), ("GPU", where.gpus)):
+    for name, asked in (("CPU", executor.cpus), ("GPU", executor.gpus)):
         most = max((node["Resources"].get(name, 0.0) for node in ray.nodes() if node["Alive"]), default=0.0)
         if asked > most:
-            told = f"a job asks for {asked:g} {name}, and no node of the Ray cluster has more than {most:g}"
+            lack = f"a job asks for {asked:g} {name}, and no node of the Ray cluster has more than {most:g}"
             if alone:
-                raise FeatmaskError(f"{told}; ask for less, or give the address of another cluster")
-            view.shown.say(f"{told} now; waiting for one that has")  # a cluster may grow on demand
+                raise FeatmaskError(f"{lack}; ask for less, or give the address of another cluster")
+            view.shown.say(f"{lack} now; waiting for one that has")  # a cluster may grow on demand
 
 
 class _Tasks:
     """Jobs that Ray has taken over."""
 
-    def __init__(self, ray: Any, where: Where, origin: Home, view: Overview) -> None:
+    def __init__(self, ray: Any, executor: Executor, origin: Home, view: Overview) -> None:
         self.ray, self.origin, self.view = ray, origin, view
-        self.work = ray.remote(num_cpus=where.cpus, num_gpus=where.gpus, max_retries=where.retries)(work)
+        self.work = ray.remote(num_cpus=executor.cpus, num_gpus=executor.gpus, max_retries=executor.retries)(work)
         self.tasks: dict[Any, Job] = {}
         self.nodes = self._alive()
 
@@ -109,7 +109,7 @@ class _Tasks:
         return {node["NodeID"] for node in self.ray.nodes() if node["Alive"]}
 
     def _count(self) -> None:
-        """Tell of nodes that are gone; Ray itself has their jobs done again."""
+        """Report nodes that are gone; Ray itself has their jobs done again."""
         before, self.nodes = self.nodes, self._alive()
         for _ in before - self.nodes:
             self.view.shown.say("a node has left the cluster; jobs that it had begun go to another")

@@ -1,4 +1,4 @@
-"""What is to be done, and by whom."""
+"""A job, and the executor of many."""
 
 from __future__ import annotations
 
@@ -46,15 +46,15 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Where:
+class Executor:
     """Who does the jobs.
 
     Attributes:
         kind: ``local`` or ``ray``.
         workers: local: how many at a time. One is this process; several are processes that share its cores (so a
             worker's number of threads, and with it the order of sums, depends on ``workers``) and its GPUs.
-        cpus: ray: cores a job, also its number of threads.
-        gpus: ray: GPUs a job, or a fraction of one.
+        cpus: ray: cores per job, also its number of threads.
+        gpus: ray: GPUs per job, or a fraction of one.
         address: ray: ``host:port`` of a cluster, or ``auto`` for the one that this machine belongs to; default: what
             the variable ``RAY_ADDRESS`` says, else a new one on this machine alone.
         retries: how often a job is done again whose worker was lost; it goes on where it stopped, if another worker

@@ -8,11 +8,10 @@ import signal
 import subprocess
 import sys
 import threading
-from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
 
-from .job import Job, Where
+from .job import Executor, Job
 from .machine import share
 from .overview import Overview
 from .performing import Outcome, perform
@@ -28,13 +27,11 @@ def in_this_process(jobs: Sequence[Job], view: Overview) -> None:
         view.ended(job, perform(job).why)
 
 
-def in_workers(jobs: Sequence[Job], where: Where, view: Overview) -> None:
+def in_workers(jobs: Sequence[Job], executor: Executor, view: Overview) -> None:
     """Several at a time; a job whose worker dies goes on in a new one. No worker outlives this call or process."""
-    crew = _Crew(jobs, where, view)
-    threads = [
-        threading.Thread(target=crew.serve, args=(variables,), daemon=True)
-        for variables in share(where.workers)[: len(jobs)]
-    ]
+    crew = _Crew(jobs, executor, view)
+    shares = share(executor.workers)[: len(jobs)]
+    threads = [threading.Thread(target=crew.serve, args=(variables,), daemon=True) for variables in shares]
     try:
         for thread in threads:
             thread.start()
@@ -47,10 +44,6 @@ def in_workers(jobs: Sequence[Job], where: Where, view: Overview) -> None:
         raise crew.broken
 
 
-class _Lost(Exception):
-    """A worker died; says how."""
-
-
 class _Stopped(Exception):
     """No worker is started any more."""
 
@@ -58,9 +51,9 @@ class _Stopped(Exception):
 class _Crew:
     """What the threads share, each of which keeps one worker busy."""
 
-    def __init__(self, jobs: Sequence[Job], where: Where, view: Overview) -> None:
-        self.waiting = deque((job, pickle.dumps(job)) for job in jobs)
-        self.where, self.view = where, view
+    def __init__(self, jobs: Sequence[Job], executor: Executor, view: Overview) -> None:
+        self.waiting = iter([(job, pickle.dumps(job)) for job in jobs])  # a list's iterator: threads may share it
+        self.executor, self.view = executor, view
         self.lock = threading.Lock()
         self.stopped = False
         self.living: list[subprocess.Popen[bytes]] = []
@@ -70,8 +63,7 @@ class _Crew:
         """Give job after job to a worker, a new one where the last one died."""
         worker: subprocess.Popen[bytes] | None = None
         try:
-            while (taken := self._next()) is not None:
-                job, packed = taken
+            for job, packed in self.waiting:
                 self.view.started(job)
                 outcome, worker = self._insist(packed, variables, worker)
                 self.view.ended(job, outcome.why)
@@ -82,30 +74,22 @@ class _Crew:
         except BaseException as error:
             self.broken = error
 
-    def _next(self) -> tuple[Job, bytes] | None:
-        try:
-            return self.waiting.popleft()
-        except IndexError:
-            return None
-
     def _insist(
         self, packed: bytes, variables: dict[str, str], worker: subprocess.Popen[bytes] | None
     ) -> tuple[Outcome, subprocess.Popen[bytes] | None]:
         """A job's outcome, and the worker for the next one."""
         why = ""
-        for _ in range(1 + self.where.retries):
+        for _ in range(1 + self.executor.retries):
             worker = worker or self._start(variables)
-            try:
-                outcome = _ask(worker, packed)
-            except _Lost as lost:
-                self._end(worker)
-                worker, why = None, str(lost)
-                continue
-            if not outcome.sound:  # what broke there, a GPU's state for example, must not break the next job
-                self._end(worker)
-                worker = None
-            return outcome, worker
-        return Outcome(f"its worker died {1 + self.where.retries} times, the last one {why}"), None
+            outcome = _ask(worker, packed)
+            if isinstance(outcome, Outcome) and outcome.sound:
+                return outcome, worker
+            self._end(worker)  # what broke there, a GPU's state for example, must not break the next job
+            worker = None
+            if isinstance(outcome, Outcome):
+                return outcome, worker
+            why = outcome
+        return Outcome(f"its worker died {1 + self.executor.retries} times, the last one {why}"), None
 
     def _start(self, variables: dict[str, str]) -> subprocess.Popen[bytes]:
         code = f"import sys; sys.path[:] = {sys.path!r}; from featmask.jobs.worker import main; main()"
@@ -151,8 +135,8 @@ class _Crew:
             self._end(worker)
 
 
-def _ask(worker: subprocess.Popen[bytes], packed: bytes) -> Outcome:
-    """Give a worker a job and wait for its outcome."""
+def _ask(worker: subprocess.Popen[bytes], packed: bytes) -> Outcome | str:
+    """Give a worker a job and wait for its outcome; of a worker that died, how."""
     assert worker.stdin is not None
     assert worker.stdout is not None
     try:
@@ -161,7 +145,7 @@ def _ask(worker: subprocess.Popen[bytes], packed: bytes) -> Outcome:
         return Outcome(*pickle.load(worker.stdout))
     except (EOFError, OSError, ValueError, pickle.UnpicklingError):
         worker.kill()
-        raise _Lost(_death(worker.wait())) from None
+        return _death(worker.wait())
 
 
 def _kill(worker: subprocess.Popen[bytes]) -> None:

@@ -19,7 +19,7 @@ def cores() -> int:
 
 
 def _quota(root: Path) -> int | None:
-    """Whole cores that a container may use; None: no limit is told."""
+    """Whole cores that a container may use; None: there is no limit."""
     try:
         if (root / "cpu.max").is_file():
             quota, period = (root / "cpu.max").read_text().split()

@@ -1,4 +1,4 @@
-"""One view of many jobs: a bar for all and one a running job on a terminal, plain lines elsewhere."""
+"""One view of many jobs: a bar for all and one per running job on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -24,10 +24,7 @@ def overview(jobs: Sequence[Job]) -> Iterator[Overview]:
     """Show how far ``jobs`` are for as long as the block lasts."""
     over = threading.Event()
     units = {job.name: _done(job, 0) for job in jobs}
-    with (
-        display(QUIET, MEMORY) as shown,
-        shown.bar("all", sum(job.units for job in jobs), sum(units.values())) as bar,
-    ):
+    with display(QUIET, MEMORY) as shown, shown.bar("all", sum(job.units for job in jobs), sum(units.values())) as bar:
         view = Overview(jobs, units, shown, bar)
 
         def watch() -> None:
@@ -44,7 +41,7 @@ def overview(jobs: Sequence[Job]) -> Iterator[Overview]:
 
 
 class Overview:
-    """What is told of the jobs; any thread may tell it.
+    """How far the jobs are; any thread may report to it.
 
     Attributes:
         failed: name of a job -> why it failed.
@@ -56,7 +53,7 @@ class Overview:
         self.running: dict[str, _Row] = {}
         #: Units of each job that are done; a failed one has none left.
         self.units, self.total = units, sum(job.units for job in jobs)
-        self.before = self.told = sum(units.values())
+        self.before = self.counted = sum(units.values())
         self.titles = {job.name: f"[{number}/{len(jobs)}] {job.name}" for number, job in enumerate(jobs, start=1)}
         self.shown, self.bar = shown, bar
         self.start = time.monotonic()
@@ -101,8 +98,8 @@ class Overview:
         if not self.shown.live and units > self.before:  # a terminal's bar says it itself
             left = (self.total - units) * (time.monotonic() - self.start) / (units - self.before)
             note += f", about {timedelta(seconds=round(left))} left"
-        self.bar.advance(units - self.told, note)
-        self.told = units
+        self.bar.advance(units - self.counted, note)
+        self.counted = units
 
 
 class _Row:
@@ -129,7 +126,7 @@ class _Row:
 
 
 def _done(job: Job, before: int) -> int:
-    """Never less than before: a job that begins anew repeats what was told."""
+    """Never less than before: a job that begins anew repeats what was counted."""
     with suppress(Exception):  # half a file, a lost share: nothing that the job does not meet itself
         return max(before, min(job.done(job.folder), job.units))
     return before

@@ -1,4 +1,4 @@
-"""One job in the process at hand: what goes wrong is told and written down, and takes nothing else along."""
+"""One job in this process: a failure is reported and written down, and ends no other job."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def read(packed: bytes) -> Job:
 
 
 def perform(job: Job) -> Outcome:
-    """Do a job; the traceback of a failure that nobody foresaw is left in its folder as ``error.txt``.
+    """Do a job; the traceback of an unforeseen failure is left in its folder as ``error.txt``.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; it is meant for all jobs.
@@ -57,8 +57,8 @@ def perform(job: Job) -> Outcome:
     except FeatmaskError as error:
         return Outcome(str(error))
     except (Exception, SystemExit) as error:
-        told = str(error).strip().splitlines()
-        why = f"{type(error).__name__}: {told[-1]}" if told else type(error).__name__
+        lines = str(error).strip().splitlines()
+        why = f"{type(error).__name__}: {lines[-1]}" if lines else type(error).__name__
         with suppress(OSError):  # of a full disk the reason alone must do
             write_text(job.folder / ERROR, traceback.format_exc())
         return Outcome(why, sound=False)

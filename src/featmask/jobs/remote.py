@@ -80,8 +80,7 @@ def work(packed: bytes, home: Home, earlier: bytes | None, begun: bool) -> Resul
     """Do a job on a node.
 
     Args:
-        packed: the job.
-        home: where it comes from.
+        packed, home: the job, and where it comes from.
         earlier: what there is of its folder, as a tar, where it was sent along.
         begun: whether there is something of its folder.
     """

@@ -4,14 +4,4 @@ from .base import Recipe, RecipeData
 from .parts import ChosenMethod, Method, Schedule, Strict, Train
 from .reading import override, read_keys
 
-__all__ = [
-    "ChosenMethod",
-    "Method",
-    "Recipe",
-    "RecipeData",
-    "Schedule",
-    "Strict",
-    "Train",
-    "override",
-    "read_keys",
-]
+__all__ = ["ChosenMethod", "Method", "Recipe", "RecipeData", "Schedule", "Strict", "Train", "override", "read_keys"]

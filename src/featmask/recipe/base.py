@@ -12,8 +12,8 @@ from typing_extensions import Self
 from ..errors import FeatmaskError
 from ..utils.mistakes import mistakes
 from ..utils.source import code_version
-from .keys import set_key
 from .parts import ChosenMethod, Method, Strict, Train, Tune, filled
+from .reading import set_key
 
 
 class RecipeData(Strict):

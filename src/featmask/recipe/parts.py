@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from ..errors import FeatmaskError
-from ..utils.radii import fraction, share
+from ..utils.radii import fraction, number, share
 
 
 class Strict(BaseModel):
@@ -38,7 +39,7 @@ class Train(Strict):
     warmup_of: Literal["rate", "loss"] = Field("rate", description="what grows: the learning rate, or the loss")
     amp: Literal["no", "bf16"] = "no"
     channels_last: bool = True
-    ema: float = Field(0.0, ge=0, lt=1, description="decay a step of the averaged weights; 0: no averaging")
+    ema: float = Field(0.0, ge=0, lt=1, description="decay per step of the averaged weights; 0: no averaging")
     clip_grad: float | None = Field(None, gt=0, description="largest gradient norm")
     select: Literal["last", "best"] = Field("last", description="the epoch that is kept; best: on validation data")
     workers: int = Field(0, ge=0)
@@ -102,20 +103,8 @@ class ChosenMethod(Strict):
     schedule: Schedule | None = None
 
 
-def _radius(value: Any) -> str:
-    return _size(value, math.inf, "a size of 0 or more")
-
-
-def _share_of_pixels(value: Any) -> str:
-    return _size(value, 1, "pixels in [0, 1]")
-
-
-def _size(value: Any, most: float, wanted: str) -> str:
-    try:
-        inside = not isinstance(value, bool) and 0 <= fraction(str(value)) <= most
-    except (ValueError, ZeroDivisionError):
-        inside = False
-    if not inside:
+def _size(value: Any, *, most: float = math.inf, wanted: str = "a size of 0 or more") -> str:
+    if isinstance(value, bool) or not 0 <= number(fraction, value) <= most:
         raise ValueError(f"expected {wanted} such as 2/255, got {value!r}")
     text = str(value)
     # what reads a recipe's sizes later reads fractions of whole numbers and decimals
@@ -147,11 +136,11 @@ def _some(key: Callable[[Any], Any]) -> AfterValidator:
 #: Of a tuple of names: one or more, none of them twice.
 SOME = _some(str)
 #: A size in pixels: a share of their range, as text, so that a fraction stays one.
-Pixels = Annotated[str, BeforeValidator(_share_of_pixels)]
+Pixels = Annotated[str, BeforeValidator(partial(_size, most=1, wanted="pixels in [0, 1]"))]
 #: One size or more, none of them twice, nor by another name (5/255 and 1/51).
 Sizes = Annotated[tuple[Pixels, ...], _some(Fraction)]
 #: A size whose norm says how large it may be.
-Radius = Annotated[str, BeforeValidator(_radius)]
+Radius = Annotated[str, BeforeValidator(_size)]
 #: One such size or more.
 Radii = Annotated[tuple[Radius, ...], _some(Fraction)]
 

@@ -1,4 +1,4 @@
-"""From a YAML file to keys, and changes of them from a command line."""
+"""From a YAML file to keys, and dotted keys: how the command line and a method's ``set`` name a place in a recipe."""
 
 from __future__ import annotations
 
@@ -10,16 +10,10 @@ from typing import Any
 import yaml
 
 from ..errors import FeatmaskError
-from .keys import set_key
 
 
 def read_keys(path: str | Path, what: str, known: str) -> dict[str, Any]:
-    """The keys of a YAML file.
-
-    Args:
-        path: the file.
-        what: it is, for messages.
-        known: some of its keys, for messages.
+    """The keys of a YAML file; messages say ``what`` it is, and some ``known`` keys.
 
     Raises:
         FeatmaskError: no such file, not YAML, or no keys.
@@ -53,3 +47,20 @@ def override(raw: dict[str, Any], changes: Sequence[str]) -> dict[str, Any]:
             raise FeatmaskError(f"the value of {change!r} is not YAML: {error}") from error
         set_key(changed, key, value)
     return changed
+
+
+def set_key(raw: dict[str, Any], key: str, value: Any) -> None:
+    """Put a value at a place such as ``train.epochs``, in place; what is missing on the way is made.
+
+    Raises:
+        FeatmaskError: the path leads through something that holds no keys.
+    """
+    *path, last = key.split(".")
+    place = raw
+    for part in path:
+        if place.get(part) is None:
+            place[part] = {}
+        place = place[part]
+        if not isinstance(place, dict):
+            raise FeatmaskError(f"{key!r}: {part!r} holds a value, not keys")
+    place[last] = value

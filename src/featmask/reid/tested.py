@@ -19,7 +19,7 @@ CLEAN = "clean"
 
 
 class TestedQueries:
-    """Queries, and the persons on them; see :class:`featmask.study.tested.Tested`."""
+    """Queries, and the persons on them; see :class:`featmask.study.task.Tested`."""
 
     samples = "queries"
     explained = "the similarity to the first gallery image of the same person"

@@ -12,8 +12,8 @@ from .task import AnyTask
 _LAST: dict[str, tuple[AnyTask, bool]] = {}
 
 
-def opened(recipe: Recipe, *, measured: bool = True) -> AnyTask:
-    """As :func:`featmask.study.fields.open_task`; the last task is kept, and given again to whom it fits."""
+def cached_task(recipe: Recipe, *, measured: bool = True) -> AnyTask:
+    """As :func:`featmask.study.fields.open_task`; the last task is kept for the same data and suites."""
     key = json.dumps([recipe.plain()[part] for part in ("task", "data", "evaluate")], sort_keys=True)
     task, ready = _LAST.get(key, (None, False))
     if task is None or (measured and not ready):

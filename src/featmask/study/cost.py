@@ -13,7 +13,7 @@ from torch import nn
 
 from ..recipe import Recipe
 from ..utils.devices import pick_device
-from .cached_task import opened
+from .cached_task import cached_task
 from .run import make_model, put_method
 
 _Batch = list[torch.Tensor]
@@ -34,14 +34,14 @@ def probe(recipe: Recipe, method: str, device: str) -> Cost:
     Measuring is estimated by its passes: a gradient step is a forward and a backward one.
     """
     own = recipe.under(method)
-    task = opened(recipe, measured=False)
+    task = cached_task(recipe, measured=False)
     model = make_model(own, task, 0)
     put_method(own, method, model, task)
     learning = task.training_task(own, model, 0)
-    place = torch.device(pick_device(device))
-    taught = nn.ModuleList([model, learning.objective]).to(place).train()
+    where = torch.device(pick_device(device))
+    taught = nn.ModuleList([model, learning.objective]).to(where).train()
     loader = learning.loader(own.train)
-    batches = [[part.to(place) for part in batch] for batch in itertools.islice(loader, 1 + STEPS)]
+    batches = [[part.to(where) for part in batch] for batch in itertools.islice(loader, 1 + STEPS)]
 
     def step(batch: _Batch) -> None:
         if own.train.channels_last:
@@ -49,7 +49,7 @@ def probe(recipe: Recipe, method: str, device: str) -> Cost:
         learning.objective(model, *batch[:3])[0].backward()
         taught.zero_grad(set_to_none=True)
 
-    epoch = _seconds(step, batches, place) * len(loader)
+    epoch = _seconds(step, batches, where) * len(loader)
     model.eval().requires_grad_(False)
 
     def forward(batch: _Batch) -> None:
@@ -60,20 +60,18 @@ def probe(recipe: Recipe, method: str, device: str) -> Cost:
         model(batch[0].detach().requires_grad_()).sum().backward()
 
     size = len(batches[0][0])
-    once, back = (_seconds(call, batches, place) / size for call in (forward, gradient))
+    once, back = (_seconds(call, batches, where) / size for call in (forward, gradient))
     forwards, gradients = task.passes(own)
     return Cost(epoch, forwards * once + gradients * back)
 
 
-def _seconds(
-    call: Callable[[list[torch.Tensor]], None], batches: list[list[torch.Tensor]], device: torch.device
-) -> float:
-    """The median of a batch; the first one warms up."""
-    found = []
+def _seconds(call: Callable[[_Batch], None], batches: list[_Batch], device: torch.device) -> float:
+    """The median per batch; the first one warms up."""
+    seconds = []
     for batch in batches:
         start = time.perf_counter()
         call(batch)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        found.append(time.perf_counter() - start)
-    return median(found[1:] or found)
+        seconds.append(time.perf_counter() - start)
+    return median(seconds[1:] or seconds)

@@ -1,4 +1,4 @@
-"""The fields that featmask knows; a recipe's key ``task`` names one. A third field is a folder and a line here."""
+"""The fields that featmask knows; a recipe's key ``task`` names one. A third field is a folder and a row here."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Field:
         title: for people.
         recipe: the schema of its recipes.
         open: finds a recipe's data; called with (recipe, measured), see :func:`open_task`.
-        rebuild: the untrained model of a checkpoint, from (recipe, header).
+        rebuild: the untrained model of a checkpoint, from (recipe, header); a FeatmaskError where it cannot be built.
         options: of the verb ``evaluate``, those that this field alone has.
-        asked: turns suites and those options into changes of the recipe, and into what :meth:`Task.measure` is told.
+        asked: turns suites and those options into changes of the recipe, and into arguments of :meth:`Task.measure`.
         foreign: whether models that featmask did not train can be measured.
         page: whether ``featmask report`` makes a page of one model's records.
     """
@@ -71,25 +71,13 @@ FIELDS: dict[str, Field] = {
 
 
 def open_task(recipe: Recipe, *, measured: bool = True) -> AnyTask:
-    """Find the recipe's data.
-
-    Args:
-        recipe: of any field.
-        measured: whether its suites are to be measured: what they need is read now, and not after hours of training.
+    """Find the data of a recipe of any field; if ``measured``, what its suites need is read now too, and not after
+    hours of training.
 
     Raises:
         FeatmaskError: data that are not there, or cannot be read.
     """
     return FIELDS[recipe.task].open(recipe, measured)
-
-
-def rebuild(recipe: Recipe, header: Header) -> Normalized:
-    """The model that a checkpoint holds weights of, untrained.
-
-    Raises:
-        FeatmaskError: the model cannot be built.
-    """
-    return FIELDS[recipe.task].rebuild(recipe, header)
 
 
 def read_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -124,7 +112,7 @@ def recipe_of(schema: type[R], recipe: Recipe, who: str) -> R:
     """A recipe that must be of one field.
 
     Raises:
-        FeatmaskError: it is of another; ``who`` asks, for the message.
+        FeatmaskError: it is of another; the message says ``who`` needs this one.
     """
     if isinstance(recipe, schema):
         return recipe

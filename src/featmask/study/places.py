@@ -1,4 +1,4 @@
-"""Where methods go in a model, and whether they can: found out before the first training is paid for."""
+"""Where methods go in a model, and whether they can: checked before the first training."""
 
 from __future__ import annotations
 
@@ -54,11 +54,7 @@ def check_places(
 ) -> None:
     """Try to put every method where it will go; methods with the same model share one.
 
-    Args:
-        recipe: of the methods.
-        methods: their names.
-        task: the recipe's, open.
-        searched: method -> the places that a search chooses from, in place of its own.
+    ``searched``: method -> the places that a search chooses from, in place of its own.
 
     Raises:
         FeatmaskError: for all methods at once: places that are not there, or that a layer cannot work at.
@@ -76,7 +72,7 @@ def check_places(
                     with torch.random.fork_rng(devices=[]):
                         models[key] = task.model(own)
                 with warnings.catch_warnings():
-                    warnings.simplefilter("ignore", FeatmaskWarning)  # told when it is trained
+                    warnings.simplefilter("ignore", FeatmaskWarning)  # it comes when the model is trained
                     put(name, layer, models[key], at, example_for(own, models[key], task)).remove()
             except FeatmaskError as error:
                 wrong.append(str(error))

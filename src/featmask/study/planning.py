@@ -15,7 +15,9 @@ from ..records.run import RUN, read_epochs
 from .cost import Cost, probe
 from .run import CHECKPOINT, is_finished, run_folder, study_folder
 
-__all__ = ["Planned", "Planning", "planned_runs", "planning"]
+#: Where an expectation comes from.
+EARLIER = "from finished runs of this recipe"
+PROBED = "from a probe of a few steps; of what is measured afterwards only the passes through the model are counted"
 
 
 class Planned(NamedTuple):
@@ -36,8 +38,8 @@ class Planning:
     Attributes:
         folder: the study's.
         runs: each run, and ``finished``, ``to go on`` or ``new``.
-        trials: of tuning, a method.
-        seconds: expected of all that is left on one worker, by run; tuning under ``tune METHOD``.
+        trials: of tuning, per method.
+        seconds: expected of all that is left on one worker, per run; tuning under ``tune METHOD``.
         sources: where the expectation comes from, a sentence each.
     """
 
@@ -64,13 +66,16 @@ class Planning:
         }
 
 
-def planned_runs(recipe: Recipe, methods: Sequence[str] | None, seeds: int | Iterable[int], out: Path) -> list[Planned]:
-    """The runs, methods first; the recipe's own order unless asked for another.
+def planned_runs(
+    recipe: Recipe, methods: Sequence[str] | None, seeds: int | Iterable[int] | None, out: Path
+) -> list[Planned]:
+    """The runs, methods first; None: methods in the recipe's order, as many seeds as it says.
 
     Raises:
         FeatmaskError: no method, no seed, or a method that neither the recipe nor the family has.
     """
     chosen = list(recipe.methods if methods is None else methods)
+    seeds = recipe.seeds if seeds is None else seeds
     numbers = list(range(seeds) if isinstance(seeds, int) else seeds)
     if not chosen or not numbers:
         raise FeatmaskError("a comparison needs at least one method and one seed")
@@ -96,11 +101,11 @@ def planning(recipe: Recipe, runs: Sequence[Planned], out: Path, trials: int, se
     seconds: dict[str, float] = {}
     for name in searched:
         epochs = recipe.tune.epochs or recipe.train.epochs
-        seconds[f"tune {name}"] = trials * epochs * costs.of(name).epoch
+        seconds[f"tune {name}"] = trials * epochs * costs[name].epoch
     for run, state in states:
         if state != "finished":
-            cost, own = costs.of(run.method), recipe.under(run.method)
-            trained = own.train.epochs if (run.folder / CHECKPOINT).is_file() else _epochs(run.folder)
+            cost, own = costs[run.method], recipe.under(run.method)
+            trained = own.train.epochs if (run.folder / CHECKPOINT).is_file() else len(read_epochs(run.folder))
             seconds[str(run)] = (own.train.epochs - trained) * cost.epoch + cost.measuring
     return Planning(study_folder(out, recipe), states, dict.fromkeys(searched, trials), seconds, costs.sources)
 
@@ -108,45 +113,29 @@ def planning(recipe: Recipe, runs: Sequence[Planned], out: Path, trials: int, se
 def _state(recipe: Recipe, run: Planned) -> str:
     if is_finished(recipe, run.folder):
         return "finished"
-    return "to go on" if _epochs(run.folder) or (run.folder / CHECKPOINT).is_file() else "new"
+    return "to go on" if read_epochs(run.folder) or (run.folder / CHECKPOINT).is_file() else "new"
 
 
-def _epochs(folder: Path) -> int:
-    return len(read_epochs(folder))
-
-
-class _Costs:
-    """Seconds an epoch and a measurement, from runs that were made before, else from a probe, once a method."""
+class _Costs(dict[str, Cost]):
+    """Seconds per epoch and measurement by method: from runs that were made before, else from a probe."""
 
     def __init__(self, recipe: Recipe, out: Path, device: str) -> None:
+        super().__init__()
         self.recipe, self.device = recipe, device
         self.before = [RUN.read(path.parent) for path in sorted((out / recipe.name).glob("*/*/seed-*/run.json"))]
-        self.found: dict[str, Cost] = {}
         self.sources: list[str] = []
 
-    def of(self, method: str) -> Cost:
-        """The cost of a method's run."""
-        if method not in self.found:
-            self.found[method] = self._earlier(method) or self._probed(method)
-        return self.found[method]
-
-    def _earlier(self, method: str) -> Cost | None:
-        own = [
-            info for info in self.before if info.method == method and info.evaluate == self.recipe.plain()["evaluate"]
-        ]
-        epochs = [info.seconds_per_epoch for info in own if info.seconds_per_epoch is not None]
-        measuring = [info.seconds_measuring for info in own if info.seconds_measuring is not None]
-        if not epochs or not measuring:
-            return None
-        self._say("from finished runs of this recipe")
-        return Cost(median(epochs), median(measuring))
-
-    def _probed(self, method: str) -> Cost:
-        self._say(
-            "from a probe of a few steps; of what is measured afterwards only the passes through the model are counted"
-        )
-        return probe(self.recipe, method, self.device)
-
-    def _say(self, text: str) -> None:
-        if text not in self.sources:
-            self.sources.append(text)
+    def __missing__(self, method: str) -> Cost:
+        evaluate = self.recipe.plain()["evaluate"]
+        same = [info for info in self.before if info.method == method and info.evaluate == evaluate]
+        epochs = [info.seconds_per_epoch for info in same if info.seconds_per_epoch is not None]
+        measuring = [info.seconds_measuring for info in same if info.seconds_measuring is not None]
+        if epochs and measuring:
+            source = EARLIER
+            self[method] = Cost(median(epochs), median(measuring))
+        else:
+            source = PROBED
+            self[method] = probe(self.recipe, method, self.device)
+        if source not in self.sources:
+            self.sources.append(source)
+        return self[method]

@@ -11,21 +11,20 @@ from typing import Any
 
 import torch
 import yaml
-from torch import nn
 
 from ..family import build_layer, dropped_fraction
-from ..insert import Point, attached
+from ..insert import attached
 from ..models import Normalized, load_into, read_checkpoint, save_checkpoint
 from ..recipe import Recipe
 from ..records.checkpoint import Header
 from ..records.run import ENVIRONMENT, RECIPE, RUN, RecordedRecipe, RunInfo, read_epochs
 from ..records.suite import is_written, suite_path
 from ..training import fit, seed_everything
-from ..training.processes import count, from_main, is_main, together
+from ..training.processes import count, from_main, together
 from ..training.schedules import steering
 from ..utils.files import write_text
 from ..utils.versions import environment
-from .fields import parse_recipe, rebuild
+from .fields import FIELDS, parse_recipe
 from .places import example_for, places_of, put
 from .task import AnyTask
 
@@ -55,18 +54,16 @@ def put_method(recipe: Recipe, name: str, model: Normalized, task: AnyTask) -> d
         return info
     places = places_of(method)
     attachment = put(name, layer, model, places, example_for(recipe, model, task))
-    shares = [_dropped_at(*both) for both in zip(attachment.layers, attachment.points, strict=True)]
+    shares = []
+    for each, point in zip(attachment.layers, attachment.points, strict=True):
+        shape = point.channels, point.height, point.width
+        samples = int(min(MEASURED, max(128, MEASURED_VALUES // math.prod(shape))))
+        shares.append(dropped_fraction(each, shape, samples=samples, batch_size=4))
     info["point"] = ", ".join(places)
     info["dropped_fraction"] = sum(shares) / len(shares)
     if method.schedule is not None:
         info["schedule"] = method.schedule.model_dump()
     return info
-
-
-def _dropped_at(layer: nn.Module, point: Point) -> float:
-    shape = point.channels, point.height, point.width
-    samples = int(min(MEASURED, max(128, MEASURED_VALUES // math.prod(shape))))
-    return dropped_fraction(layer, shape, samples=samples, batch_size=4)
 
 
 def run_folder(out: Path, recipe: Recipe, method: str, seed: int) -> Path:
@@ -96,55 +93,51 @@ def train_run(recipe: Recipe, method: str, seed: int, folder: Path, task: AnyTas
 
     Processes that a launcher has started share the training; the main one decides and writes.
     """
-    with together(device):
-        _train_run(recipe, method, seed, folder, task, device)
-
-
-def _train_run(recipe: Recipe, method: str, seed: int, folder: Path, task: AnyTask, device: str) -> None:
-    if from_main((folder / CHECKPOINT).is_file()):
-        return
-    own = recipe.under(method)
-    model = make_model(own, task, seed)
-    put = put_method(own, method, model, task)
-    learning = task.training_task(own, model, seed)
-    learning.loader(own.train)  # what cannot be taught, or not by so many processes, leaves no folder
-    if is_main():
-        folder.mkdir(parents=True, exist_ok=True)
-        write_text(folder / "recipe.yaml", yaml.safe_dump(recipe.plain(), sort_keys=False))
-        RECIPE.write(folder, RecordedRecipe.model_validate(recipe.plain()))
-        ENVIRONMENT.write(folder, environment(recipe.task))
-    trained = fit(
-        model,
-        learning,
-        own.train,
-        seed=seed,
-        folder=folder,
-        device=device,
-        title=f"{method}, seed {seed}",
-        before_step=steering(own.method(method), [layer for _, layer in attached(model.model)]),
-    )
-    if not is_main():
-        return
-    lines = read_epochs(folder)
-    best = own.train.select == "best"
-    kept = max(lines, key=lambda line: line[learning.best_by]) if best else lines[-1]
-    info = RunInfo(
-        **put,
-        method=method,
-        seed=seed,
-        set=recipe.methods[method].set if method in recipe.methods else {},
-        parameters=sum(parameter.numel() for parameter in trained.parameters()),
-        epochs=len(lines),
-        processes=count(),
-        seconds_per_epoch=median(line["seconds"] for line in lines),
-        **{name: value for name, value in kept.items() if name.startswith("val_")},
-        best_by=learning.best_by,
-        best_epoch=int(kept["epoch"]) if best else None,
-    )
-    mean, std = model.mean.flatten().tolist(), model.std.flatten().tolist()
-    header = Header(recipe=recipe.plain(), run=info, **task.about(), mean=mean, std=std)
-    save_checkpoint(folder / CHECKPOINT, trained, header)
-    shutil.rmtree(folder / "state", ignore_errors=True)  # it served to go on; there is nothing left to go on with
+    with together(device) as main:
+        if from_main((folder / CHECKPOINT).is_file()):
+            return
+        own = recipe.under(method)
+        model = make_model(own, task, seed)
+        put = put_method(own, method, model, task)
+        learning = task.training_task(own, model, seed)
+        learning.loader(own.train)  # what cannot be taught, or not by so many processes, leaves no folder
+        if main:
+            folder.mkdir(parents=True, exist_ok=True)
+            write_text(folder / "recipe.yaml", yaml.safe_dump(recipe.plain(), sort_keys=False))
+            RECIPE.write(folder, RecordedRecipe.model_validate(recipe.plain()))
+            ENVIRONMENT.write(folder, environment(recipe.task))
+        trained = fit(
+            model,
+            learning,
+            own.train,
+            seed=seed,
+            folder=folder,
+            device=device,
+            title=f"{method}, seed {seed}",
+            before_step=steering(own.method(method), [layer for _, layer in attached(model.model)]),
+        )
+        if not main:
+            return
+        lines = read_epochs(folder)
+        best = own.train.select == "best"
+        kept = max(lines, key=lambda line: line[learning.best_by]) if best else lines[-1]
+        info = RunInfo(
+            **put,
+            method=method,
+            seed=seed,
+            set=recipe.methods[method].set if method in recipe.methods else {},
+            parameters=sum(parameter.numel() for parameter in trained.parameters()),
+            epochs=len(lines),
+            processes=count(),
+            seconds_per_epoch=median(line["seconds"] for line in lines),
+            **{name: value for name, value in kept.items() if name.startswith("val_")},
+            best_by=learning.best_by,
+            best_epoch=int(kept["epoch"]) if best else None,
+        )
+        mean, std = model.mean.flatten().tolist(), model.std.flatten().tolist()
+        header = Header(recipe=recipe.plain(), run=info, **task.about(), mean=mean, std=std)
+        save_checkpoint(folder / CHECKPOINT, trained, header)
+        shutil.rmtree(folder / "state", ignore_errors=True)  # it is needed to go on, and this run is done
 
 
 def measure_run(recipe: Recipe, folder: Path, task: AnyTask, device: str = "auto") -> None:
@@ -166,7 +159,7 @@ def load_model(path: str | Path) -> tuple[Normalized, Header]:
     """
     tensors, header = read_checkpoint(path)
     recipe = parse_recipe(header.recipe, str(path)).under(header.run.method)
-    model = rebuild(recipe, header)
+    model = FIELDS[recipe.task].rebuild(recipe, header)
     load_into(model, tensors, path)
     if recipe.train.channels_last:
         model = model.to(memory_format=torch.channels_last)

@@ -1,19 +1,51 @@
-"""What an experiment asks of its field."""
+"""What an experiment asks of its field: a task with its data open, and its test samples as pictures show them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+import numpy as np
+import numpy.typing as npt
 import torch
+from torch import nn
 
 from ..evaluation import Evaluation
 from ..models import Normalized
 from ..recipe import Recipe
 from ..records.checkpoint import Header
+from ..records.run import Run
 from ..training import TrainingTask
-from .tested import Tested
+
+Indices = npt.NDArray[np.int64]
+#: Pixels (N, C, H, W) -> what is explained of each, (N,).
+Score = Callable[[torch.Tensor], torch.Tensor]
+CLEAN = "clean"
+
+
+class Tested(Protocol):
+    """Test images of one task; an index is that of the per-sample records."""
+
+    #: What a caption calls the samples, and the score that is explained.
+    samples: str
+    explained: str
+    #: Of the records: right or wrong, and how well.
+    hit: str
+    score_column: str
+
+    def images(self, indices: Indices) -> list[torch.Tensor]:
+        """(C, H, W) each, in [0, 1]."""
+
+    def names(self, indices: Indices) -> list[str]:
+        """What is true of each."""
+
+    def answer(self, run: Run, row: int) -> str:
+        """What a run's model said to the sample in a row of its clean record."""
+
+    def score(self, model: nn.Module, indices: Indices, device: torch.device) -> Score:
+        """What is explained of these samples; the caller has the model in eval mode."""
+
 
 R_contra = TypeVar("R_contra", bound=Recipe, contravariant=True)
 
@@ -25,7 +57,7 @@ class Task(Protocol[R_contra]):
         """A new model, normalisation inside; the caller has seeded the random numbers."""
 
     def training_task(self, recipe: R_contra, model: Normalized, seed: int) -> TrainingTask:
-        """What the model learns from, and how it is told whether it did."""
+        """What the model learns from, and how to measure whether it did."""
 
     def about(self) -> dict[str, Any]:
         """What a checkpoint's header must remember of the data to build the model again."""
@@ -64,9 +96,8 @@ class Task(Protocol[R_contra]):
         """The recipe's suites, one after the other.
 
         Args:
-            recipe: says which.
+            recipe, device: which suites, and where to compute.
             model: of this task: pixels in [0, 1] -> logits or features.
-            device: where to compute.
             limit: only so many test images, or queries of an attack.
             folder: gets each suite's record when it is measured; a suite that can be gone on with keeps there what is
                 measured so far.

@@ -11,7 +11,7 @@ from ..utils.files import write_text
 
 
 class RunLog:
-    """One line an epoch in ``train.jsonl``, and the same figures as TensorBoard scalars in ``tb/``."""
+    """One line per epoch in ``train.jsonl``, and the same figures as TensorBoard scalars in ``tb/``."""
 
     def __init__(self, folder: Path, tensorboard: bool) -> None:
         self.path = folder / LOG

@@ -40,7 +40,7 @@ STATE = "state/last.pt"
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """What is taught, and how it is told whether it was learned.
+    """What is taught, and how to measure whether it was learned.
 
     Attributes:
         data: items (pixels, label, weight, row).
@@ -163,21 +163,17 @@ class _ModelAndObjective(nn.Module):
         return loss, right
 
 
+@dataclass(frozen=True)
 class Epochs:
     """One pass over the training data after another."""
 
-    def __init__(
-        self,
-        accelerator: Any,
-        taught: nn.Module,
-        optimizer: Any,
-        loader: Any,
-        settings: Train,
-        average: AveragedModel | None,
-        before_step: Callable[[float], None] | None,
-    ) -> None:
-        self.accelerator, self.taught, self.optimizer, self.loader = accelerator, taught, optimizer, loader
-        self.settings, self.average, self.before_step = settings, average, before_step
+    accelerator: Any
+    taught: nn.Module
+    optimizer: Any
+    loader: Any
+    settings: Train
+    average: AveragedModel | None
+    before_step: Callable[[float], None] | None
 
     def epoch(self, epoch: int, title: str) -> dict[str, float]:
         """Train on every sample once; give the mean loss and the accuracy along the way."""
@@ -219,7 +215,7 @@ class Epochs:
         self.optimizer.zero_grad(set_to_none=True)
         if self.average is not None:
             self.average.update_parameters(self.accelerator.unwrap_model(self.taught).model)
-        # one read-back a step, for both figures
+        # one read-back per step, for both figures
         figures = torch.stack([loss.detach().float(), right.float()]).tolist()
         return figures[0], int(figures[1])
 
@@ -227,7 +223,7 @@ class Epochs:
 def _accelerator(device: str, amp: str) -> Any:
     accelerate = require("accelerate", "train")
     check_device(device)
-    # accelerate keeps one state a process; a second run may ask for another precision or device
+    # accelerate keeps one state per process; a second run may ask for another precision or device
     require("accelerate.state", "train").AcceleratorState._reset_state(reset_partial_state=True)
     # every step takes the same way through the network, which may leave a head out
     handler = accelerate.DistributedDataParallelKwargs(static_graph=True)

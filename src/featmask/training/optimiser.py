@@ -48,9 +48,8 @@ def rate_at(settings: Train, epoch: float, step: int, steps: int) -> float:
 
     Args:
         settings: the recipe's ``train``.
-        epoch: epochs passed, with a fraction.
-        step: steps passed since the start of training.
-        steps: steps an epoch.
+        epoch, step: epochs, with a fraction, and steps passed since the start of training.
+        steps: per epoch.
     """
     warmup = _warmup(settings, steps)
     if step < warmup:

@@ -26,7 +26,7 @@ _PATIENCE = timedelta(days=7)
 
 
 def launched() -> int:
-    """How many processes a launcher has started for this program, whether they have met or not."""
+    """How many processes a launcher has started for this program, whether they have been connected or not."""
     return max(int(os.environ.get(name) or 1) for name in _SIZES)
 
 
@@ -54,10 +54,7 @@ def on_cpu(device: str) -> bool:
 def together(device: str) -> Iterator[bool]:
     """Let the processes of a launcher meet, and part after the block; tell whether this is the main one.
 
-    A block within another of these is part of it.
-
-    Args:
-        device: where they will train; it decides how they talk (NCCL, Gloo).
+    A block within another of these is part of it. ``device`` decides how they talk (NCCL, Gloo).
 
     Raises:
         FeatmaskError: they cannot meet, or one of the others has ended within the block.
@@ -97,8 +94,7 @@ def totals(*own: float, device: torch.device) -> list[float]:
     """Sums over all processes, of each of these figures."""
     if count() == 1:
         return list(own)
-    figures: list[float] = _summed(torch.tensor(own, dtype=torch.float64, device=device)).tolist()
-    return figures
+    return list(_summed(torch.tensor(own, dtype=torch.float64, device=device)).tolist())
 
 
 def part_of_the_mean(loss: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -117,11 +113,8 @@ def part_of_the_mean(loss: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
 def mean_of_each(bucket: Any) -> torch.futures.Future[torch.Tensor]:
     """Average a bucket's gradients over the processes, one parameter at a time, in DistributedDataParallel's hook.
 
-    Buckets are filled anew after the first step. Summed whole, three processes or more would add up in another order in
-    a run that was continued.
-
-    Args:
-        bucket: torch's ``GradBucket``.
+    Buckets (torch's ``GradBucket``) are filled anew after the first step. Summed whole, three processes or more would
+    add up in another order in a run that was continued.
     """
     buffer: torch.Tensor = bucket.buffer().div_(count())
     sums = [torch.distributed.all_reduce(gradient, async_op=True).get_future() for gradient in bucket.gradients()]

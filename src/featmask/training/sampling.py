@@ -21,15 +21,7 @@ Place = tuple[int, int]
 
 
 class Shuffle(Sampler[int]):
-    """A permutation of the samples for every epoch, from (seed, epoch) alone.
-
-    Args:
-        length: how many samples there are.
-        seed: of the permutations.
-
-    Attributes:
-        epoch: set it before each epoch.
-    """
+    """A permutation of ``length`` samples for every epoch, from (seed, epoch) alone; set ``epoch`` before each."""
 
     def __init__(self, length: int, seed: int) -> None:
         self.length, self.seed, self.epoch = length, seed, 0
@@ -49,8 +41,7 @@ class Replays(Shuffle):
     pass over all samples. As ever, a last batch that is not full is left out of a pass.
 
     Args:
-        length: how many samples there are.
-        seed: of the permutations, one a pass.
+        length, seed: as of ``Shuffle``; a permutation per pass.
         batch_size: of the batches that are made of these samples in their order.
         replays: how often a batch comes.
 
@@ -117,9 +108,8 @@ class Shares(Sampler[list[Place]]):
 
     Args:
         order: of the samples, or whole batches of them.
-        batch_size: samples a batch; of whole batches it is known.
-        process: this process, from 0.
-        processes: how many there are.
+        batch_size: samples per batch; of whole batches it is known.
+        process, processes: this process, from 0, and how many there are.
 
     Raises:
         FeatmaskError: processes that would get parts of different sizes, or fewer than two images (persons) each.
@@ -166,8 +156,7 @@ class Shares(Sampler[list[Place]]):
 class Seeded(Dataset[Any]):
     """Samples by (row, seed): what is random about one comes from its seed, and leaves other random numbers alone.
 
-    Args:
-        data: samples by row, augmented by torch's global random numbers on the CPU, if at all.
+    ``data`` has samples by row, augmented by torch's global random numbers on the CPU, if at all.
     """
 
     def __init__(self, data: Dataset[Any]) -> None:

@@ -16,12 +16,7 @@ from ..recipe import ChosenMethod, Schedule
 
 
 def share_at(schedule: Schedule, epoch: float) -> float:
-    """The share of the full probability, from ``schedule.start`` to 1.
-
-    Args:
-        schedule: the recipe's ``methods.NAME.schedule``.
-        epoch: epochs passed, with a fraction.
-    """
+    """The share of the full probability, from ``schedule.start`` to 1, after ``epoch`` epochs, with a fraction."""
     if schedule.kind == "constant":
         return 1.0
     left = 1 - min(1.0, epoch / schedule.epochs)
@@ -33,9 +28,7 @@ def share_at(schedule: Schedule, epoch: float) -> float:
 def steering(method: ChosenMethod, layers: Sequence[nn.Module]) -> Callable[[float], None] | None:
     """What sets the probability of a method's layers before a step, given the epochs passed; None: it never changes.
 
-    Args:
-        method: with a schedule or without.
-        layers: all of its layers, each with its full probability.
+    ``layers`` are all of the method's, each with its full probability.
 
     Raises:
         FeatmaskError: the method has a schedule and no probability.

@@ -53,9 +53,11 @@ class TrainingState:
 
     def load(self) -> int:
         """Number of finished epochs; 0 where there is no state. Every process takes what the main one has written."""
+        written = None
         with self._named():
-            found = self._read() if is_main() else None
-        state = from_main(found)
+            if is_main() and self.path.is_file():
+                written = torch.load(self.path, map_location="cpu", weights_only=True)
+        state = from_main(written)
         if state is None:
             return 0
         with self._named():
@@ -77,6 +79,3 @@ class TrainingState:
             raise FeatmaskError(
                 f"cannot continue from {self.path}: {why}; delete its folder to start this run anew"
             ) from error
-
-    def _read(self) -> Any:
-        return torch.load(self.path, map_location="cpu", weights_only=True) if self.path.is_file() else None

@@ -36,7 +36,7 @@ def mistakes(error: ValidationError, schema: type[BaseModel] = BaseModel) -> lis
 
 
 def _known(schema: type[BaseModel], loc: tuple[int | str, ...]) -> list[str]:
-    """The keys that exist where an unknown one was met."""
+    """The keys that exist where an unknown one was given."""
     model: Any = schema
     for part in loc[:-1]:
         field = getattr(model, "model_fields", {}).get(part)

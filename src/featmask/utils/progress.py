@@ -30,7 +30,7 @@ class Display(Protocol):
     live: bool
 
     def bar(self, title: str, total: int, done: int = 0) -> AbstractContextManager[Bar]:
-        """A bar more, for as long as the block lasts; ``done`` of it was done before and tells nothing of the speed."""
+        """Add a bar for as long as the block lasts; what was ``done`` before does not count for its speed."""
 
     def say(self, text: str) -> None:
         """A line that stays."""
@@ -42,23 +42,15 @@ _open: list[Display] = []
 
 @contextmanager
 def progress(title: str, total: int) -> Iterator[Bar]:
-    """Show how far work is.
-
-    Args:
-        title: what is done.
-        total: how much of it there is, in the unit that ``advance`` counts.
-    """
+    """Show how far work is; ``total`` is in the unit that ``advance`` counts."""
     with display() as shown, shown.bar(title, total) as bar:
         yield bar
 
 
 @contextmanager
 def display(quiet: float = QUIET, memory: float = 30.0) -> Iterator[Display]:
-    """The display that is open in this process, or a new one.
-
-    Args:
-        quiet: seconds between plain lines.
-        memory: seconds whose speed tells when a bar will be full.
+    """The display that is open in this process, or a new one; ``quiet`` seconds lie between plain lines, and the speed
+    of the last ``memory`` seconds tells when a bar will be full.
     """
     if _open:
         yield _open[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -27,19 +28,24 @@ def extent(text: str) -> Fraction:
     return Fraction(text.removesuffix("%")) / 100 if text.endswith("%") else fraction(text)
 
 
+def number(read: Callable[[str], Fraction], value: Any) -> Fraction:
+    """A value as ``fraction`` or ``extent`` reads it; -1, which is no size, for what is no number."""
+    try:
+        return read(str(value))
+    except (ValueError, ZeroDivisionError):
+        return Fraction(-1)
+
+
 def radius(value: Any, key: str = "eps") -> Fraction:
     """A radius that was written as ``8/255``, ``0.5/255`` or ``0.5``.
 
     Raises:
         FeatmaskError: not a number of 0 or more.
     """
-    try:
-        found = fraction(str(value))
-    except (ValueError, ZeroDivisionError):
-        found = Fraction(-1)
-    if found < 0:
+    size = number(fraction, value)
+    if size < 0:
         raise FeatmaskError(f"{key}: expected a radius such as 8/255 or 0.5, got {value!r}")
-    return found
+    return size
 
 
 def share(value: Any) -> Fraction:
@@ -48,10 +54,7 @@ def share(value: Any) -> Fraction:
     Raises:
         FeatmaskError: not a share above 0 to 1.
     """
-    try:
-        found = extent(str(value))
-    except (ValueError, ZeroDivisionError):
-        found = Fraction(0)
-    if not 0 < found <= 1:
+    side = number(extent, value)
+    if not 0 < side <= 1:
         raise FeatmaskError(f"size: expected a share of the image's side such as 20%, got {value!r}")
-    return found
+    return side

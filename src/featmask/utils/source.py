@@ -20,11 +20,7 @@ RUN = "study.run"
 
 @lru_cache(maxsize=8)
 def code_version(field: str) -> str:
-    """Eight hexadecimal digits of every module that a run of this field depends on.
-
-    Args:
-        field: a wing's folder, which is the recipe's ``task``: ``classification``, ``reid``.
-    """
+    """Eight hexadecimal digits of every module that a run of this field (a recipe's ``task``) depends on."""
     home = Path(__file__).parents[1]
     wings = {path.parent.name for path in home.glob("*/recipe.py")}
     left_out = SHOWS | (wings - {field})

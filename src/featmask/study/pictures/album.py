@@ -30,8 +30,7 @@ class Wanted:
     Attributes:
         name: of its files.
         kind: one of ``gallery.KINDS``.
-        methods: it shows.
-        seeds: it shows.
+        methods, seeds: what it shows.
     """
 
     name: str
@@ -46,13 +45,7 @@ def pair_of(methods: Sequence[str]) -> tuple[str, ...]:
 
 
 def wanted(recipe: Recipe, methods: Sequence[str], seeds: Sequence[int]) -> list[Wanted]:
-    """The pictures of a study.
-
-    Args:
-        recipe: of its runs.
-        methods: in order.
-        seeds: that the baseline and the other method share.
-    """
+    """The pictures of a study; ``seeds`` are those that the baseline and the other method share."""
     pair, first = pair_of(methods), tuple(seeds[:1])
     found = list[Wanted]()
     if len(pair) == 2 and seeds:
@@ -65,42 +58,28 @@ def wanted(recipe: Recipe, methods: Sequence[str], seeds: Sequence[int]) -> list
     return found + ([Wanted("masks", "masks", masking, first)] if masking else [])
 
 
-def missing(recipe: Recipe, folder: str | Path, methods: Sequence[str], runs: Sequence[Run] | None = None) -> bool:
-    """Whether a picture is to be drawn: it is not there, or shows something else.
-
-    Args:
-        recipe: of the study.
-        folder: the study's.
-        methods: in order; the first is the baseline.
-        runs: the finished ones, which then say the methods too: a picture that shows other runs than these (fewer
-            seeds, weights or figures that are no longer there) is out of date. None: its methods alone count.
+def missing(recipe: Recipe, folder: str | Path, runs: Sequence[Run]) -> bool:
+    """Whether a picture of these finished runs is to be drawn: it is not there, or shows other runs (fewer seeds,
+    weights or figures that are no longer there).
     """
-    if runs:
-        study = _Study(recipe, list(runs))
-        return any(gallery.shown(folder, picture.name) != study.shows(picture) for picture in study.wanted)
-    shown = ((picture, gallery.shown(folder, picture.name)) for picture in wanted(recipe, methods, [0]))
-    return any(of is None or of.get("methods") != list(picture.methods) for picture, of in shown)
+    study = _Study(recipe, runs)
+    return any(gallery.shown(folder, picture.name) != study.shows(picture) for picture in study.wanted)
 
 
 def draw_all(recipe: Recipe, task: AnyTask, runs: Sequence[Run], folder: str | Path, device: str = "auto") -> list[str]:
     """Draw what a study shows beside its figures, into its folder; a picture that shows the same runs is kept.
 
-    Args:
-        recipe: of the study.
-        task: its data, open.
-        runs: finished ones, methods in order; the first method is the baseline.
-        folder: the study's.
-        device: where to compute.
+    ``runs`` are finished ones, methods in order; the first method is the baseline.
 
     Returns:
-        What could not be drawn, and why: a picture that fails takes no report along.
+        What could not be drawn, and why: the report is written without it.
 
     Raises:
         FeatmaskError: no runs.
     """
     if not runs:
         raise FeatmaskError("expected finished runs to draw pictures of, got none")
-    study = _Study(recipe, list(runs))
+    study = _Study(recipe, runs)
     names = {picture.name for picture in study.wanted}
     for name in {"attention", "rankings", "masks", *(f"saved-{kind}" for kind in SUITES)} - names:
         gallery.discard(folder, name)  # it shows what is no longer compared
@@ -124,7 +103,7 @@ class _Study:
         self.methods = list(dict.fromkeys(run.method for run in runs))
         self.runs = {(run.method, run.seed): run for run in runs}
         self.first = {run.method: run for run in reversed(runs)}
-        self.model = lru_cache(maxsize=2)(self._load)
+        self.model = lru_cache(maxsize=2)(lambda folder: load_model(folder / CHECKPOINT)[0])
 
     @cached_property
     def wanted(self) -> list[Wanted]:
@@ -135,28 +114,26 @@ class _Study:
     def shows(self, picture: Wanted) -> dict[str, Any]:
         """For the record: equal exactly if the picture would show the same runs."""
         runs = self._of(picture)
-        told = [[run.info.plain(), {name: suite.metrics for name, suite in run.suites.items()}] for run in runs]
-        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+        figures = [[run.info.plain(), {name: suite.metrics for name, suite in run.suites.items()}] for run in runs]
+        digest = hashlib.sha256(json.dumps(figures, sort_keys=True).encode()).hexdigest()[:16]
         return {"methods": list(picture.methods), "seeds": list(picture.seeds), "runs": digest}
 
     def drawing(self, picture: Wanted, task: AnyTask, device: str) -> Callable[[Path], str]:
         """Draws it, and gives its caption."""
         runs = self._of(picture)
-        tested = task.tested()
-        if picture.kind == "attention":
-            models = {run.method: self.model(run.folder) for run in runs}
-            return lambda path: save_attention(tested, runs, models, path, device)
+        if picture.kind == "masks":
+            shares = {run.method: float(run.info.dropped_fraction or 0.0) for run in runs}
+            return lambda path: save_masks(
+                self.recipe, task, path, methods=picture.methods, shares=shares, trained=self._named
+            )
         if picture.kind == "saved":
-            half = len(runs) // 2
+            tested, half = task.tested(), len(runs) // 2
             found = outcomes(tested, picture.name.removeprefix("saved-"), runs[:half], runs[half:])
             return lambda path: save_saved(tested, found, path)
+        models = {run.method: self.model(run.folder) for run in runs}
         if picture.kind == "rankings":
-            models = {run.method: self.model(run.folder) for run in runs}
             return lambda path: task.rankings(self.recipe, models, path, device)
-        shares = {run.method: float(run.info.dropped_fraction or 0.0) for run in runs}
-        return lambda path: save_masks(
-            self.recipe, task, path, methods=picture.methods, shares=shares, trained=self._named
-        )
+        return lambda path: save_attention(task.tested(), runs, models, path, device)
 
     def _of(self, picture: Wanted) -> list[Run]:
         """The runs of a picture, seeds within methods; of masks each method's first."""
@@ -166,6 +143,3 @@ class _Study:
 
     def _named(self, method: str) -> Normalized:
         return self.model(self.first[method].folder)
-
-    def _load(self, folder: Path) -> Normalized:
-        return load_model(folder / CHECKPOINT)[0]

@@ -18,7 +18,7 @@ from ...insert.probe import probe, unwrap
 from ...models import Normalized
 from ...records.run import Run
 from ...utils.devices import pick_device
-from ..tested import CLEAN, Indices, Score, Tested
+from ..task import CLEAN, Indices, Score, Tested
 
 #: Images that are evenly spread, and those of each kind on which exactly one of the two methods is right.
 SPREAD, DIFFERENT = 4, 2
@@ -28,10 +28,6 @@ COVER = 0.75
 
 def last_maps(model: nn.Module, example: torch.Tensor) -> str:
     """The module whose output Grad-CAM explains: the last one that gives maps N x C x h x w with h x w > 1.
-
-    Args:
-        model: a CNN; nothing of it is changed.
-        example: its input (N, C, H, W).
 
     Raises:
         FeatmaskError: none gives such maps.
@@ -71,10 +67,9 @@ def grad_cam(model: nn.Module, pixels: torch.Tensor, score: Score) -> torch.Tens
     """
     captum = require("captum.attr", "report")
     layer = unwrap(model).get_submodule(last_maps(model, pixels[:1]))
+    own = pixels.detach().clone().requires_grad_()
     with torch.enable_grad():
-        explained = captum.LayerGradCam(score, layer).attribute(
-            pixels.detach().clone().requires_grad_(), relu_attributions=True
-        )
+        explained = captum.LayerGradCam(score, layer).attribute(own, relu_attributions=True)
     found: torch.Tensor = explained[:, 0].detach()
     return found
 
@@ -84,8 +79,7 @@ def choose(index: Indices, baseline: npt.NDArray[np.bool_], other: npt.NDArray[n
 
     Args:
         index: (N,) of the samples.
-        baseline: (N,) whether it is right.
-        other: (N,) whether the other method is.
+        baseline, other: (N,) whether each of the two methods is right.
 
     Returns:
         Positions in ``index``, none of them twice: up to ``SPREAD``, ``DIFFERENT`` and ``DIFFERENT``.
@@ -110,11 +104,9 @@ def save_attention(
     """Draw Grad-CAM of two runs on the same test images, and give the caption.
 
     Args:
-        tested: the test images.
+        tested, path, device: the test images, the PNG, and where to compute.
         runs: the baseline's and the other method's, both with the suite ``clean``.
         models: method -> the run's model.
-        path: of the PNG.
-        device: where to compute.
 
     Raises:
         FeatmaskError: the suite is missing, or was measured on other samples.

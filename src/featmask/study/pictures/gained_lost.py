@@ -17,17 +17,12 @@ from ...records.run import Run
 from ...records.suite import Columns
 from ...records.titles import ATTACKING
 from ...stats import mcnemar
-from ..tested import CLEAN, Indices, Tested
+from ..task import CLEAN, Indices, Tested
 
 Scores = npt.NDArray[np.float64]
 
 #: What pictures are drawn of, and the suites that show it, the first that was measured.
-SUITES = {
-    "clean": (CLEAN,),
-    "attack": tuple(ATTACKING),
-    "occlusion": ("occlusion",),
-    "corruptions": ("corruptions",),
-}
+SUITES = {"clean": (CLEAN,), "attack": tuple(ATTACKING), "occlusion": ("occlusion",), "corruptions": ("corruptions",)}
 #: Images of each direction.
 SHOWN = 8
 
@@ -37,8 +32,7 @@ class Outcomes:
     """The same samples by two methods with the same seeds.
 
     Attributes:
-        suite: the suite.
-        column: of the scores, in its per-sample records.
+        suite, column: of the scores, in the per-sample records.
         methods: the baseline and the other.
         seeds: S of them.
         index: (N,) of the samples.
@@ -79,12 +73,7 @@ def column_of(suite: str, columns: Columns, score: str) -> str | None:
     """The column of a suite whose samples are shown.
 
     Of attacks the worst case at the middle of the sizes, of corruptions the first kind at the middle of its severities:
-    a rule that looks at no outcome.
-
-    Args:
-        suite: its name.
-        columns: of its per-sample records.
-        score: the column of the clean suite: ``correct`` or ``ap``.
+    a rule that looks at no outcome. ``score`` is the column of the clean suite: ``correct`` or ``ap``.
     """
     if suite == CLEAN:
         return score if score in columns else None
@@ -100,13 +89,7 @@ def column_of(suite: str, columns: Columns, score: str) -> str | None:
 
 
 def outcomes(tested: Tested, kind: str, baseline: Sequence[Run], other: Sequence[Run]) -> Outcomes:
-    """Align the records of two methods.
-
-    Args:
-        tested: names the columns of right and wrong, and of scores.
-        kind: one of ``SUITES``.
-        baseline: its runs.
-        other: the other method's, the same seeds in the same order.
+    """Align the records of two methods, with the same seeds in the same order, for one ``kind`` of ``SUITES``.
 
     Raises:
         FeatmaskError: nothing of the kind was measured in all of them, or on different samples.
@@ -122,15 +105,9 @@ def outcomes(tested: Tested, kind: str, baseline: Sequence[Run], other: Sequence
     hit = tested.hit if suite == CLEAN else ranking_name(column, tested.hit) if _graded(tested) else column
     first, second = (np.stack([run.samples[suite][column] for run in side]) for side in (baseline, other))
     hits, others = (np.stack([run.samples[suite][hit] > 0.5 for run in side]) for side in (baseline, other))
-    return Outcomes(
-        suite,
-        column,
-        (baseline[0].method, other[0].method),
-        tuple(run.seed for run in baseline),
-        index,
-        (first.astype(np.float64), second.astype(np.float64)),
-        (hits, others),
-    )
+    methods, seeds = (baseline[0].method, other[0].method), tuple(run.seed for run in baseline)
+    scores = first.astype(np.float64), second.astype(np.float64)
+    return Outcomes(suite, column, methods, seeds, index, scores, (hits, others))
 
 
 def extremes(gain: Scores, index: Indices, count: int) -> tuple[Indices, Indices]:
@@ -144,14 +121,7 @@ def extremes(gain: Scores, index: Indices, count: int) -> tuple[Indices, Indices
 
 
 def save_saved(tested: Tested, found: Outcomes, path: str | Path, count: int = SHOWN) -> str:
-    """Draw the samples that the other method saves, and those that it loses, and give the caption.
-
-    Args:
-        tested: the test images.
-        found: what became of them.
-        path: of the PNG.
-        count: of images in each direction.
-    """
+    """Draw the samples that the other method saves, and those that it loses, ``count`` each; give the caption."""
     baseline, other = found.methods
     sides = extremes(found.gain, found.index, count)
     totals = int((found.gain > 0).sum()), int((found.gain < 0).sum())

@@ -70,17 +70,10 @@ class _Recorder(nn.Module):
 def hidden_by(
     recipe: Recipe, task: AnyTask, method: str, count: int, *, model: Normalized | None = None, seed: int = 0
 ) -> Hidden:
-    """Draw a method's mask for some images, at the first place where the recipe puts it.
+    """Draw a method's mask for ``count`` images of the task, at the first place where the recipe puts it.
 
-    What is dropped: see :func:`featmask.family.dropped_by`.
-
-    Args:
-        recipe: says where and how.
-        task: gives the images.
-        method: its name.
-        count: of images.
-        model: whose maps are shown; it comes back on the CPU and in eval mode. None: the recipe's, untrained.
-        seed: of the weights, and of the mask.
+    What is dropped: see :func:`featmask.family.dropped_by`. The maps are those of ``model``, which comes back on the
+    CPU and in eval mode; None: of the recipe's, untrained. Its weights and the mask are drawn from ``seed``.
 
     Raises:
         FeatmaskError: a method that masks nothing.
@@ -89,7 +82,9 @@ def hidden_by(
     layer = build_layer(chosen.layer, **chosen.options)
     if layer is None:
         raise FeatmaskError(f"method {method!r} masks nothing; choose one that does")
-    certain = _always(layer)
+    certain = False
+    if isinstance(layer, LocalFeatureMasking | RandomErasing):  # they spare whole samples, but none here
+        layer.p, certain = 1.0, True
     model = (model or make_model(recipe.under(method), task, seed)).cpu().eval()
     recorder = _Recorder(layer)
     pixels = task.pictures(count)
@@ -106,14 +101,6 @@ def hidden_by(
         [recorder.dropped[i, planes[i]].numpy() for i in rows],
         certain,
     )
-
-
-def _always(layer: nn.Module) -> bool:
-    """Let a layer that spares whole samples spare none; whether it is one."""
-    if isinstance(layer, LocalFeatureMasking | RandomErasing):
-        layer.p = 1.0
-        return True
-    return False
 
 
 def typical(shares: npt.NDArray[np.float64]) -> int:
@@ -157,14 +144,13 @@ def save_masks(
     trained: Callable[[str], Normalized] | None = None,
     shares: Mapping[str, float] | None = None,
 ) -> str:
-    """Write the picture as PNG, and give its caption: a column an image, below it a row a method.
+    """Write the picture as PNG, and give its caption: a column per image, below it a row per method.
 
     Args:
-        recipe: of the methods.
-        task: gives the images.
-        path: written beside and renamed; nothing is where there are no methods.
+        recipe, task: of the methods, and of the images.
+        path: nothing is written where there are no methods.
         methods: from the top down; each must mask something.
-        count: of images.
+        count: how many images.
         trained: method -> the model whose maps are shown; None: the recipe's, untrained.
         shares: method -> the share of all values that it drops in training; None: it is measured.
 
@@ -185,9 +171,7 @@ def save_masks(
         rows.append(Row(cells, label + "\nhere with p = 1" if found.certain else label))
         certain += [method] if found.certain else []
     save_sheet(path, rows)
-    whose = (
-        "The maps are those of untrained models." if trained is None else "The maps are those of the trained models."
-    )
+    whose = f"The maps are those of {'untrained' if trained is None else 'the trained'} models."
     return " ".join([CAPTION, whose, CERTAIN.format(", ".join(certain)) if certain else ""]).strip()
 
 

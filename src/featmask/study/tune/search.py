@@ -21,7 +21,7 @@ from ...jobs import epochs_done
 from ...models import read_checkpoint
 from ...recipe import Recipe
 from ...records.tuning import BEST, BestRecord, Extent, Settings, Trial
-from ..cached_task import opened
+from ..cached_task import cached_task
 from ..run import CHECKPOINT, train_run
 from ..task import AnyTask
 from .space import space_of, with_options
@@ -40,7 +40,7 @@ def tried_epochs(folder: Path) -> int:
 
 def search(recipe: Recipe, method: str, trials: int, folder: Path, device: str) -> None:
     """One method's trials; leaves ``best.json`` in ``folder``."""
-    task = opened(recipe, measured=False)
+    task = cached_task(recipe, measured=False)
     space = space_of(recipe, method)
     study = _study(folder, method)
     start = time.perf_counter()
@@ -68,7 +68,7 @@ def _try(
         tried = tried.model_copy(update={"train": tried.train.model_copy(update={"epochs": recipe.tune.epochs})})
     train_run(tried, method, recipe.tune.seed, folder, task, device)
     _, header = read_checkpoint(folder / CHECKPOINT, header_only=True)
-    (folder / CHECKPOINT).unlink()  # its figure is kept, its weights serve nobody
+    (folder / CHECKPOINT).unlink()  # only its figure is needed
     metric = header.run.best_by or ""
     return float(header.run.validation[metric]), metric
 
@@ -76,8 +76,8 @@ def _try(
 def digest(recipe: Recipe, method: str) -> str:
     """Of what a search depends on beside its recipe: another space, or longer trials, are another search."""
     space = {dimension.name: dimension.plain() for dimension in space_of(recipe, method)}
-    found = json.dumps([space, recipe.tune.epochs, recipe.tune.seed], sort_keys=True)
-    return hashlib.sha256(found.encode()).hexdigest()[:8]
+    text = json.dumps([space, recipe.tune.epochs, recipe.tune.seed], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _study(folder: Path, method: str) -> optuna.Study:
@@ -103,9 +103,8 @@ def _states() -> Any:
 
 def _valid(study: optuna.Study) -> list[optuna.trial.FrozenTrial]:
     """Finished trials, those that failed by themselves included: they cost as much."""
-    states = (_states().COMPLETE, _states().FAIL)
-    every = study.get_trials(deepcopy=False, states=states)
-    return [trial for trial in every if trial.value is not None or "error" in trial.user_attrs]
+    ended = study.get_trials(deepcopy=False, states=(_states().COMPLETE, _states().FAIL))
+    return [trial for trial in ended if trial.value is not None or "error" in trial.user_attrs]
 
 
 def _ask(study: optuna.Study, number: int, own: dict[str, Any]) -> optuna.Trial:
@@ -123,8 +122,8 @@ def _own(recipe: Recipe, method: str, space: Sequence[Dimension]) -> dict[str, A
     """What the recipe says itself, as far as it lies in the space."""
     chosen = recipe.method(method)
     known = member(chosen.layer).defaults | chosen.options | {"at": chosen.at}
-    found = {dimension.name: dimension.position(known.get(dimension.name)) for dimension in space}
-    return {name: value for name, value in found.items() if value is not None}
+    positions = {dimension.name: dimension.position(known.get(dimension.name)) for dimension in space}
+    return {name: value for name, value in positions.items() if value is not None}
 
 
 def _leave(study: optuna.Study, space: Sequence[Dimension], folder: Path, trials: int, seconds: float) -> None:
@@ -134,7 +133,7 @@ def _leave(study: optuna.Study, space: Sequence[Dimension], folder: Path, trials
         why = finished[-1].user_attrs.get("error", "") if finished else ""
         raise FeatmaskError(f"none of {trials} trials could be finished; the last one: {why}")
     best = max(complete, key=lambda trial: trial.value or 0.0)  # the first of equals
-    found = BestRecord(
+    record = BestRecord(
         budget=trials,
         metric=best.user_attrs["metric"],
         seconds=seconds,
@@ -152,14 +151,11 @@ def _leave(study: optuna.Study, space: Sequence[Dimension], folder: Path, trials
             for number, trial in enumerate(finished)
         ],
     )
-    BEST.write(folder, found)
+    BEST.write(folder, record)
 
 
 def _split(settings: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "at": settings.get("at"),
-        "options": {key: value for key, value in settings.items() if key != "at"},
-    }
+    return {"at": settings.get("at"), "options": {key: value for key, value in settings.items() if key != "at"}}
 
 
 def settings_of(best: Settings) -> dict[str, Any]:
@@ -169,5 +165,5 @@ def settings_of(best: Settings) -> dict[str, Any]:
 
 def is_searched(folder: Path, trials: int) -> bool:
     """Whether a search of that budget is finished."""
-    found = BEST.find(folder)
-    return found is not None and found.budget == trials
+    best = BEST.find(folder)
+    return best is not None and best.budget == trials

@@ -12,11 +12,11 @@ from typing import Any
 import yaml
 
 from ...errors import FeatmaskError, require
-from ...jobs import Job, Where, listed, run_jobs
+from ...jobs import Executor, Job, listed, run_jobs
 from ...recipe import Recipe
 from ...records.tuning import BEST, TUNING, TuningRecord
 from ...utils.files import write_text
-from ..cached_task import opened
+from ..cached_task import cached_task
 from ..places import check_places
 from ..run import study_folder
 from .search import digest, is_searched, search, settings_of, tried_epochs
@@ -26,17 +26,12 @@ TUNED = "recipe.tuned.yaml"
 
 
 def tune(
-    recipe: Recipe, methods: Sequence[str], trials: int, out: Path, where: Where, device: str = "auto"
+    recipe: Recipe, methods: Sequence[str], trials: int, out: Path, executor: Executor, device: str = "auto"
 ) -> tuple[Recipe, TuningRecord]:
     """The recipe with the best options of each method, and the record of the search.
 
-    Args:
-        recipe: what is compared.
-        methods: names; each gets ``trials`` trials, one without options (the baseline) none.
-        trials: the budget.
-        out: where studies lie; trials are below ``tune`` in this recipe's own folder.
-        where: who works.
-        device: as in training.
+    Each method gets ``trials`` trials, one without options (the baseline) none. They lie below ``tune`` in the recipe's
+    own folder below ``out``.
 
     Raises:
         FeatmaskError: nothing to validate on, a place that the model does not have, or a method of which no trial could
@@ -48,34 +43,28 @@ def tune(
     places = {name: folder / name / digest(recipe, name) for name in methods if space_of(recipe, name)}
     waiting = [name for name, place in places.items() if not is_searched(place, trials)]
     if waiting:  # a wrong place would cost its trials, and give the methods that drew it fewer than the others
-        check_places(recipe, methods, opened(recipe, measured=False), {name: _choices(recipe, name) for name in places})
+        task, searched = cached_task(recipe, measured=False), {name: _choices(recipe, name) for name in places}
+        check_places(recipe, methods, task, searched)
     jobs = [
-        Job(
-            f"tune {name}",
-            search,
-            (recipe, name, trials, places[name].absolute(), device),
-            places[name].absolute(),
-            units=trials * epochs,
-            done=tried_epochs,
-        )
-        for name in waiting
+        Job(f"tune {name}", search, (recipe, name, trials, place, device), place, trials * epochs, tried_epochs)
+        for name, place in ((name, places[name].absolute()) for name in waiting)
     ]
-    failed = run_jobs(jobs, where)
+    failed = run_jobs(jobs, executor)
     if failed:
         raise FeatmaskError(listed("tuning failed", failed))
-    found = {name: BEST.read(place) for name, place in places.items()}
+    bests = {name: BEST.read(place) for name, place in places.items()}
     tuned = recipe
-    for name, best in found.items():
+    for name, best in bests.items():
         tuned = with_options(tuned, name, settings_of(best.best))
     nothing: dict[str, Any] = {"space": {}, "best": None, "value": None, "trials": []}
     record = TuningRecord(
         trials=trials,
-        metric=next((best.metric for best in found.values()), None),
+        metric=next((best.metric for best in bests.values()), None),
         epochs=epochs,
         seed=recipe.tune.seed,
         recipe=recipe.key(),
-        seconds=sum(best.seconds for best in found.values()),
-        methods={name: found[name].plain() if name in found else nothing for name in methods},
+        seconds=sum(best.seconds for best in bests.values()),
+        methods={name: bests[name].plain() if name in bests else nothing for name in methods},
     )
     TUNING.write(folder, record)
     write_text(folder / TUNED, yaml.safe_dump(tuned.plain(), sort_keys=False))
