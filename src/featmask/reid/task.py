@@ -199,11 +199,5 @@ def _load(recipe: ReidRecipe, place: Place, parts: tuple[str, ...]) -> PeopleSpl
     data = recipe.data
     learned = {"validation": data.validation, "train_share": data.train_share} if place is data else {}
     return load_people(
-        place.name,
-        root=place.root,
-        height=data.height,
-        width=data.width,
-        world=place.world,
-        parts=parts,
-        **learned,
+        place.name, root=place.root, height=data.height, width=data.width, world=place.world, parts=parts, **learned
     )

@@ -85,12 +85,7 @@ class ClassBlock(nn.Module):
     """The head of layumi/Person_reID_baseline_pytorch: pool, then a :class:`Bottleneck`, without an activation."""
 
     def __init__(
-        self,
-        channels: int,
-        num_ids: int,
-        pool: nn.Module | None = None,
-        bottleneck: int = 512,
-        dropout: float = 0.5,
+        self, channels: int, num_ids: int, pool: nn.Module | None = None, bottleneck: int = 512, dropout: float = 0.5
     ) -> None:
         super().__init__()
         self.length = bottleneck
@@ -133,12 +128,7 @@ class PartHead(nn.Module):
     """
 
     def __init__(
-        self,
-        channels: int,
-        num_ids: int,
-        parts: int = 6,
-        bottleneck: int = 256,
-        dropout: float = 0.5,
+        self, channels: int, num_ids: int, parts: int = 6, bottleneck: int = 256, dropout: float = 0.5
     ) -> None:
         super().__init__()
         self.parts, self.length = parts, parts * channels
