@@ -57,7 +57,7 @@ def ranked_lists(
         FeatmaskError: a file that is no query of this data set.
     """
     rows = np.array([find_query(searches.splits.query, name) for name in queries], dtype=np.int64)
-    query, gallery = searches.described()
+    query, gallery = searches.described
     chosen = query.take(rows)
     clean = chosen.pixels(range(len(rows)))
     asked = [("", chosen, clean)]
@@ -97,7 +97,7 @@ def save_lists(searches: Searches, lists: Sequence[Row], path: str | Path) -> No
 
 def typical_query(searches: Searches) -> str:
     """The query that is found neither well nor badly: its average precision is the median."""
-    query, gallery = searches.described()
+    query, gallery = searches.described
     precision = rank_scores(query, gallery, searches.recipe.evaluate.average_precision).average_precision
     order = np.argsort(precision, kind="stable")  # NaN, queries without a match, come last
     return str(query.paths[order[(np.isfinite(precision).sum() - 1) // 2]])

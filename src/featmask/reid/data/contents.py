@@ -27,9 +27,8 @@ def identical(found: ReidSet) -> list[Fault]:
                 continue  # gone since it was listed: reading it will say so
     alike = [item for size, items in sizes.items() if size and len({part for part, _ in items}) > 1 for item in items]
     groups: dict[bytes, list[tuple[str, int]]] = {}
-    for item, digest in zip(
-        alike, in_threads("comparing images", _digest, [parts[p].paths[r] for p, r in alike]), strict=True
-    ):
+    digests = in_threads("comparing images", _digest, [parts[name].paths[row] for name, row in alike])
+    for item, digest in zip(alike, digests, strict=True):
         if digest is not None:
             groups.setdefault(digest, []).append(item)
     faults = []
@@ -83,5 +82,5 @@ def _decode(path: Path) -> Fault | None:
     except Exception as error:  # damaged files make Pillow's decoders raise nearly anything
         return Fault("unreadable", str(path), f"{type(error).__name__}: {error}")
     if min(width, height) < SMALLEST:
-        return Fault("small", str(path), f"{width} x {height} pixels; expected {SMALLEST} or more a side")
+        return Fault("small", str(path), f"{width} x {height} pixels; expected {SMALLEST} or more per side")
     return None

@@ -22,7 +22,7 @@ LAYOUTS = {
     "cuhk03np": "detected or labeled (with the three Market folders), or cuhk-03.mat and its protocol",
     "cuhk03np-detected": "the same, the boxes of a detector",
     "cuhk03np-labeled": "the same, the boxes drawn by hand",
-    "layumi": "train_all (or train and val), query and gallery, each with one folder a person",
+    "layumi": "train_all (or train and val), query and gallery, each with one folder per person",
     "csv": "one CSV file with the columns path, pid, camid (may be left out) and split",
 }
 

@@ -8,11 +8,6 @@ from pathlib import Path
 from .scan import WITH_DISTRACTORS
 from .sets import JUNK, Part, ReidSet
 
-_MSMT17 = {
-    "train": {"images": 32621, "ids": 1041, "cameras": 15},
-    "query": {"images": 11659, "ids": 3060},
-    "gallery": {"images": 82161, "ids": 3060, "cameras": 15},
-}
 #: data set -> part -> count. Sources: Zheng 2015 (Market-1501), Ristani 2016 and Zheng 2017 (DukeMTMC-reID), Wei 2018
 #: (MSMT17, either version), Zhong 2017 (CUHK03-np).
 PUBLISHED: dict[str, dict[str, dict[str, int]]] = {
@@ -26,7 +21,11 @@ PUBLISHED: dict[str, dict[str, dict[str, int]]] = {
         "query": {"images": 2228, "ids": 702, "cameras": 8},
         "gallery": {"images": 17661, "cameras": 8},
     },
-    "msmt17": _MSMT17,
+    "msmt17": {
+        "train": {"images": 32621, "ids": 1041, "cameras": 15},
+        "query": {"images": 11659, "ids": 3060},
+        "gallery": {"images": 82161, "ids": 3060, "cameras": 15},
+    },
     "cuhk03np-labeled": {
         "train": {"images": 7368, "ids": 767},
         "query": {"images": 1400, "ids": 700},
