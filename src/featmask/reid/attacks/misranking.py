@@ -93,9 +93,7 @@ class MisRanking(nn.Module):
         return project(x + eps * self.last(maps).tanh(), x, eps, self.norm)
 
 
-def mis_ranking_loss(
-    adversarial: torch.Tensor, clean: torch.Tensor, ids: torch.Tensor, margin: float = 0.3
-) -> torch.Tensor:
+def mis_ranking_loss(adversarial: torch.Tensor, clean: torch.Tensor, ids: torch.Tensor, margin: float) -> torch.Tensor:
     """The triplet loss with its sign reversed: mean of max(0, margin + furthest other - nearest same).
 
     Each attacked image stands against the clean images of its batch, as an attacked query stands against a clean
@@ -165,7 +163,7 @@ def train_misranking(
                 optimizer = torch.optim.Adam(weights, lr=lr, betas=(0.5, 0.999))
             with torch.no_grad():
                 clean = embed(pixels)
-            loss = mis_ranking_loss(tracked_features(embed, network(pixels)), clean.detach(), ids)
+            loss = mis_ranking_loss(tracked_features(embed, network(pixels)), clean.detach(), ids, 0.3)
             # not backward(): the embedding's own parameters would collect gradients
             for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
                 weight.grad = gradient
