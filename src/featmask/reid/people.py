@@ -1,4 +1,4 @@
-"""Person re-identification as training and scoring need it: photographs, persons and cameras in parts that never move.
+"""Person re-identification for training and scoring: photographs, persons and cameras in parts that never change.
 
 People are held out for validation, never images: a model is scored on persons that it was not trained on.
 """
@@ -24,7 +24,7 @@ from .data.scan import PARTS
 from .data.sets import Part, ReidSet
 from .synthetic import make_world, render_world
 
-#: A ranking needs someone who is wrong, and a classifier a second class.
+#: Persons at least: a ranking needs wrong answers, and a classifier a second class.
 _FEWEST = 2
 
 
@@ -42,7 +42,7 @@ class Side(Part):
 class PeopleSplits:
     """A re-identification data set in parts. Query and gallery are for final figures; choose on ``validation``.
 
-    The pixels of a part are read when its first image is asked for.
+    The pixels of a part are read when its first image is used.
 
     Attributes:
         name: the data set's layout, or ``synthetic``.
@@ -108,8 +108,8 @@ def load_people(
             few persons. Images that cannot be read are named when their part is read.
     """
     _check(height, width, validation, train_share, parts)
-    found = _find(name, root, world)
-    learned, held_out = _split(found, validation, train_share)
+    data = _find(name, root, world)
+    learned, held_out = _split(data, validation, train_share)
 
     def photos(part: Part, labels: npt.NDArray[np.int64], of: str) -> Photos:
         read = partial(stretch, height=height, width=width) if of in parts else partial(_refuse, of, tuple(parts))
@@ -120,15 +120,15 @@ def load_people(
 
     persons, labels = np.unique(learned.pids, return_inverse=True)
     return PeopleSplits(
-        name="synthetic" if name == "synthetic" else found.name,
-        root=found.root,
+        name="synthetic" if name == "synthetic" else data.name,
+        root=data.root,
         train=photos(learned, labels.astype(np.int64), "train"),
         persons=persons,
         validation=None if held_out is None else (side(held_out[0], "train"), side(held_out[1], "train")),
-        query=side(found.query, "query"),
-        gallery=side(found.gallery, "gallery"),
-        has_cameras=found.has_cameras,
-        notes=found.notes,
+        query=side(data.query, "query"),
+        gallery=side(data.gallery, "gallery"),
+        has_cameras=data.has_cameras,
+        notes=data.notes,
     )
 
 

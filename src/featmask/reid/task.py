@@ -144,7 +144,7 @@ class Reid:
 def asked(
     suites: Sequence[str] | None, *, rerank: bool = False, ap: str | None = None, cross: Sequence[Path] | None = None
 ) -> tuple[list[str], dict[str, Any]]:
-    """What the verb ``evaluate`` asks for, as changes of the recipe and what ``measure`` is told (nothing)."""
+    """What the verb ``evaluate`` asks for, as changes of the recipe and the options of ``measure`` (none)."""
     more = (["reranked"] if rerank else []) + (["cross"] if cross else [])
     changes = [f"evaluate.average_precision={json.dumps(ap)}"] if ap is not None else []
     if cross:

@@ -1,4 +1,4 @@
-"""Queries as pictures ask for them: an image and a name by index, what a model answered, and what it is asked."""
+"""Queries for pictures: image and name by index, what a model answered, and the score that is explained."""
 
 from __future__ import annotations
 

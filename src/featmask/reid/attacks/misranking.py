@@ -104,7 +104,7 @@ def mis_ranking_loss(adversarial: torch.Tensor, clean: torch.Tensor, ids: torch.
         adversarial: (N, D) features of the attacked images.
         clean: (N, D) features of the clean images, in the same order.
         ids: (N,) identities, of which there are two or more.
-        margin: by which other identities are to be nearer than the own one.
+        margin: by which other identities are to be nearer than the image's.
 
     Returns:
         A scalar; the paper's mis-ranking loss (section 3.2) on this pairing.

@@ -1,4 +1,4 @@
-"""A checker of re-identification data sets: what is there, and everything that is wrong with it."""
+"""A checker of re-identification data sets: what they hold, and everything that is wrong with them."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class Check:
             out.append(f"files that are no images, ignored: {len(self.ignored)}, such as {self.ignored[0]}")
         out += [f"note: {note}" for note in self.notes]
         for kind, title in KINDS.items():
-            alike = [f"  {path}: {message}" for found, path, message in self.problems if found == kind]
+            alike = [f"  {path}: {message}" for its_kind, path, message in self.problems if its_kind == kind]
             most = len(alike) if kind == "published" else _SHOWN  # ten at most, and each says something else
             out += [f"{title}: {len(alike):,}", *alike[:most]] if alike else []
             if len(alike) > most:
@@ -122,29 +122,29 @@ def check_reid(root: str | Path, layout: str = "auto", *, decode: bool = True) -
         draft = read_draft(root, layout)
     except FeatmaskError as error:
         return Check(layout, str(root), problems=[Fault("layout", str(root), str(error))])
-    found = draft.finish()
-    here = counts(found)
+    data = draft.finish()
+    here = counts(data)
     published = {
         part: {name: (here[part][name], number) for name, number in row.items()}
-        for part, row in PUBLISHED.get(known_as(found) or "", {}).items()
+        for part, row in PUBLISHED.get(known_as(data) or "", {}).items()
     }
-    faults = [*draft.faults, *audit(found)]
+    faults = [*draft.faults, *audit(data)]
     for part, row in published.items():
         for name, (number, said) in row.items():
             if number != said:
-                faults.append(Fault("published", str(found.root), f"{part}: {number:,} {name}, published {said:,}"))
-    faults += [*identical(found), *_shared(found)]
+                faults.append(Fault("published", str(data.root), f"{part}: {number:,} {name}, published {said:,}"))
+    faults += [*identical(data), *_shared(data)]
     if decode:
-        faults += decoded(found, {fault.path for fault in draft.faults if fault.kind == "empty"})
+        faults += decoded(data, {fault.path for fault in draft.faults if fault.kind == "empty"})
     ignored = tuple(map(str, draft.ignored))
-    return Check(draft.name, str(draft.root), here, faults, published, found.notes, ignored)
+    return Check(draft.name, str(draft.root), here, faults, published, data.notes, ignored)
 
 
-def _shared(found: ReidSet) -> Iterator[Fault]:
-    if found.name == "msmt17":  # its test persons count from 0 again
+def _shared(data: ReidSet) -> Iterator[Fault]:
+    if data.name == "msmt17":  # its test persons count from 0 again
         return
-    test = np.union1d(found.query.pids, found.gallery.pids)
-    for pid in np.intersect1d(found.train.pids, test).tolist():
+    test = np.union1d(data.query.pids, data.gallery.pids)
+    for pid in np.intersect1d(data.train.pids, test).tolist():
         if pid != JUNK:
-            path = found.train.paths[int(np.flatnonzero(found.train.pids == pid)[0])]
+            path = data.train.paths[int(np.flatnonzero(data.train.pids == pid)[0])]
             yield Fault("shared", str(path), f"person {pid} is in training and in test; results would be too good")

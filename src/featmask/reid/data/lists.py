@@ -1,4 +1,4 @@
-"""Layouts that name their images in a file: MSMT17's lists, and a CSV of one's own."""
+"""Layouts that name their images in a file: MSMT17's lists, and a user's CSV."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def read_msmt17(root: Path) -> Draft:
     """Read MSMT17 V1 or V2 by its lists, of lines ``relative/path.jpg person``.
 
     The training part is ``list_train.txt`` and ``list_val.txt`` together: 32,621 images, the published size. (torchreid
-    quotes that size, but leaves the val list out unless asked; a comparison with it must say which.) The camera is the
+    quotes that size, but leaves the val list out by default; a comparison with it must say which.) The camera is the
     third ``_`` field of the file's name. Test persons count from 0 again: equal numbers in training and test are
     different people.
 

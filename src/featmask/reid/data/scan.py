@@ -1,4 +1,4 @@
-"""A data set while it is read: rows that are good, faults that are not, and what both add up to."""
+"""A data set while it is read: its images, its faults, and the set that they make."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ...data.folder import SUFFIXES
 from .sets import JUNK, Part, ReidSet
 
 PARTS = ("train", "query", "gallery")
-#: Layouts where person 0 of the gallery is nobody in particular: an image that is always wrong.
+#: Layouts where person 0 of the gallery marks a distractor: an image that is always wrong.
 WITH_DISTRACTORS = ("market1501", "dukemtmc", "market", "layumi", "cuhk03np")
-#: At the top of a set that is drawn by a program, see ``data.synthetic``.
+#: At the top of a set that is drawn by a program, see ``reid.synthetic``.
 RENDERED = "RENDERED.json"
 #: ``-1_c3s1_000401_03.jpg``: the person, then the camera. From the start of the name: a searched-for pattern would
 #: read ``cam1_c2.jpg`` as person 1.
@@ -41,7 +41,7 @@ Row = tuple[Path, int, int]
 
 @dataclass
 class Draft:
-    """What a reader found: all of it, so that a checker can name every fault and not the first alone."""
+    """All that a reader finds, so that a checker can name every fault and not only the first."""
 
     name: str
     root: Path
@@ -127,33 +127,33 @@ def _part(rows: list[Row]) -> Part:
     return Part(tuple(path for path, _, _ in rows), pids, cams)
 
 
-def audit(found: ReidSet) -> list[Fault]:
+def audit(data: ReidSet) -> list[Fault]:
     """Find what makes a whole set useless, however good its files are.
 
     These are: an empty part, fewer than two persons to learn from, junk where it cannot be, and no query with a right
     gallery image by another camera.
     """
-    root = str(found.root)
-    empty = [name for name, part in found.parts.items() if not len(part)]
+    root = str(data.root)
+    empty = [name for name, part in data.parts.items() if not len(part)]
     faults = [Fault("part", root, f"the part {name} has no images") for name in empty]
-    for name, part in (("train", found.train), ("query", found.query)):
+    for name, part in (("train", data.train), ("query", data.query)):
         message = f"person -1 is junk: expected in the gallery, not in {name}"
         faults += [Fault("junk", str(part.paths[row]), message) for row in np.flatnonzero(part.pids == JUNK)]
-    persons = np.unique(found.train.pids[found.train.pids != JUNK])
-    if len(found.train) and persons.size < 2:
+    persons = np.unique(data.train.pids[data.train.pids != JUNK])
+    if len(data.train) and persons.size < 2:
         faults.append(Fault("persons", root, f"the part train shows {persons.size} person(s); expected 2 or more"))
-    if len(found.query) and len(found.gallery) and not scorable(found).any():
+    if len(data.query) and len(data.gallery) and not scorable(data).any():
         message = "no query has a right gallery image by another camera, so that nothing can be scored"
-        if found.has_cameras:
+        if data.has_cameras:
             message += "; for data without cameras use a CSV without the column camid"
         faults.append(Fault("queries", root, message))
     return faults
 
 
-def scorable(found: ReidSet) -> npt.NDArray[np.bool_]:
+def scorable(data: ReidSet) -> npt.NDArray[np.bool_]:
     """Which queries have a right gallery image by another camera, (queries,)."""
     seen = defaultdict[int, set[int]](set)
-    for pid, cam in zip(found.gallery.pids.tolist(), found.gallery.cams.tolist(), strict=True):
+    for pid, cam in zip(data.gallery.pids.tolist(), data.gallery.cams.tolist(), strict=True):
         seen[pid].add(cam)
-    queries = zip(found.query.pids.tolist(), found.query.cams.tolist(), strict=True)
+    queries = zip(data.query.pids.tolist(), data.query.cams.tolist(), strict=True)
     return np.array([pid != JUNK and bool(seen[pid] - {cam}) for pid, cam in queries], dtype=np.bool_)

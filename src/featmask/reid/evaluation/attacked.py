@@ -58,7 +58,7 @@ def attack_retrieval(
         gallery: the images that are searched.
         attacks: of any kinds and sizes, each name once.
         on: ``query``: each scored query is attacked. ``gallery``: the gallery images of the scored queries' persons
-            are, as someone would who does not want to be found; all others stay clean.
+            are, as if these persons did not want to be found; all others stay clean.
         limit: score only so many queries, drawn once and the same for every model; None: all that have a match.
         guides: images that an image is pushed from at most, see :func:`featmask.reid.attacks.choose_guides`. They are
             taken from the other side of the search.
@@ -175,7 +175,7 @@ def guides_of(attack: Attack, chosen: Described, pool: Described, count: int) ->
         return None
     numbers: dict[Path, int] = {}
     own, others = (np.array([numbers.setdefault(path, len(numbers)) for path in d.paths]) for d in (chosen, pool))
-    # person 0 of a gallery is many people, unless someone asks for that person
+    # person 0 of a gallery is many people, unless a query shows that person
     distractors = [] if (chosen.pids == 0).any() else [0]
     return choose_guides(
         chosen.pids,

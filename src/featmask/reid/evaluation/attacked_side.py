@@ -67,9 +67,9 @@ def check_same_model(model: nn.Module, side: AttackedSide, device: torch.device)
         FeatmaskError: they are not.
     """
     some = side.target.take(side.rows[:_PROBED])
-    found = features_of(model, some.pixels(range(len(some.rows))).to(device)).float().cpu()
+    again = features_of(model, some.pixels(range(len(some.rows))).to(device)).float().cpu()
     limit = _SAME * float(some.features.norm(dim=1).max())
-    if found.shape != some.features.shape or not float((found - some.features).norm(dim=1).max()) <= limit:
+    if again.shape != some.features.shape or not float((again - some.features).norm(dim=1).max()) <= limit:
         raise FeatmaskError("the clean features are another model's: describe both sides by the attacked model first")
 
 

@@ -94,18 +94,18 @@ def describe(
             over the same images differ.
     """
     where = torch.device(device) if device is not None else device_of(model)
-    found: list[torch.Tensor] = []
+    batches: list[torch.Tensor] = []
     with frozen(model, where), progress(title, len(side)) as bar:
         for batch in DataLoader(side.photos, batch_size=batch_size):
             pixels = batch[0].to(where)
             features = features_of(model, pixels)
-            if not found:
+            if not batches:
                 is_random(model, pixels, features)
-            found.append(features.float().cpu())
+            batches.append(features.float().cpu())
             bar.advance(len(pixels))
-    if not found:
+    if not batches:
         raise FeatmaskError("there is nothing to evaluate: a side of the search has no images")
-    return Described(torch.cat(found), side.pids, side.cams if cameras else None, side, np.arange(len(side)))
+    return Described(torch.cat(batches), side.pids, side.cams if cameras else None, side, np.arange(len(side)))
 
 
 def features_of(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:

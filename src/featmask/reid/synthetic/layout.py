@@ -82,7 +82,7 @@ def render_world(world: World, root: str | Path | None = None) -> Path:
                     bar.advance()
             write_json(beside / RENDERED, _record(world))
     except OSError:
-        # someone else may have put the same one there meanwhile
+        # another process may have put the same world there meanwhile
         if not _finished(target, world):
             raise
     return target

@@ -61,7 +61,7 @@ class World:
         return asdict(self)
 
     def stream(self, kind: int, *numbers: int) -> np.random.Generator:
-        """A generator of its own for what ``kind`` and ``numbers`` name, whatever else is rendered."""
+        """The generator of what ``kind`` and ``numbers`` name; it does not depend on what else is rendered."""
         return np.random.default_rng([self.seed, ord(self.domain), kind, *numbers])
 
 
