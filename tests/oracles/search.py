@@ -35,7 +35,7 @@ def make_side(who: Sequence[tuple[int, int]], name: str, noise: float = 32.0) ->
     pids, cams = (np.array(column, dtype=np.int64) for column in zip(*who, strict=True))
     images = torch.from_numpy(np.stack(pixels).astype(np.uint8))
     paths = tuple(Path(name, f"{pid:04d}_c{cam}_{place:03d}.png") for place, (pid, cam) in enumerate(who))
-    return Side(Photos(images, pids), pids, cams, paths)
+    return Side(paths, pids, cams, Photos(images, pids))
 
 
 def pixels_of(side: Side) -> Tensor:

@@ -37,7 +37,7 @@ class Loss:
 
 
 class _CrossEntropy(nn.Module):
-    """Mean over the batch, summed over the classifiers (a part-based model has one for each part)."""
+    """Mean over the batch, summed over the classifiers (a part-based model has one per part)."""
 
     def __init__(self, smoothing: float) -> None:
         super().__init__()
@@ -57,8 +57,8 @@ class _Metric(nn.Module):
 
     def forward(self, logits: tuple[torch.Tensor, ...], features: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         mined = () if self.miner is None else (self.miner(features, labels),)
-        found: torch.Tensor = self.loss(features, labels, *mined)
-        return found
+        value: torch.Tensor = self.loss(features, labels, *mined)
+        return value
 
 
 def _library(part: str) -> Any:
@@ -192,7 +192,11 @@ def build_loss(terms: Sequence[Term], *, num_ids: int, features: int) -> Retriev
         raise FeatmaskError(
             f"loss: expected two or more identities and features of length 1 or more, got {num_ids} and {features}"
         )
-    built = [_build_term(name, weight, options, num_ids, features) for name, weight, options in terms]
+    built = []
+    for name, weight, options in terms:
+        check_term(name, weight, options)
+        defaults = {key: option.default for key, option in LOSSES[name].options.items()}
+        built.append(LOSSES[name].build({**defaults, **options}, num_ids, features))
     return RetrievalLoss([name for name, _, _ in terms], [float(weight) for _, weight, _ in terms], built, num_ids)
 
 
@@ -212,9 +216,3 @@ def check_term(name: str, weight: Any, options: Mapping[str, Any]) -> None:
             raise FeatmaskError(f"loss {name!r} has no option {key!r}; expected: {', '.join(known)}")
         if not known[key].allows(value):
             raise FeatmaskError(f"loss {name!r}, option {key!r}: expected {known[key]}; got {value!r}")
-
-
-def _build_term(name: str, weight: float, options: Mapping[str, Any], ids: int, features: int) -> nn.Module:
-    check_term(name, weight, options)
-    known = LOSSES[name].options
-    return LOSSES[name].build({key: options.get(key, known[key].default) for key in known}, ids, features)

@@ -1,4 +1,4 @@
-"""Person re-identification as training and scoring need it: photographs, persons and cameras in parts that never move.
+"""Person re-identification for training and scoring: photographs, persons and cameras in parts that never change.
 
 People are held out for validation, never images: a model is scored on persons that it was not trained on.
 """
@@ -24,35 +24,25 @@ from .data.scan import PARTS
 from .data.sets import Part, ReidSet
 from .synthetic import make_world, render_world
 
-#: A ranking needs someone who is wrong, and a classifier a second class.
+#: Persons at least: a ranking needs wrong answers, and a classifier a second class.
 _FEWEST = 2
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
-    """One side of a search, in the order of its files.
+class Side(Part):
+    """One side of a search: files, persons and cameras, and ``photos``, the N images with their persons as labels.
 
-    Attributes:
-        photos: N images as they are; their labels are the persons.
-        pids: (N,) persons; -1 is junk.
-        cams: (N,) cameras; where the data have none they are chosen such that scoring drops nothing.
-        paths: N files.
+    Where the data have no cameras, they are chosen such that scoring drops nothing.
     """
 
     photos: Photos
-    pids: npt.NDArray[np.int64]
-    cams: npt.NDArray[np.int64]
-    paths: tuple[Path, ...]
-
-    def __len__(self) -> int:
-        return len(self.paths)
 
 
 @dataclass(frozen=True, eq=False)
 class PeopleSplits:
     """A re-identification data set in parts. Query and gallery are for final figures; choose on ``validation``.
 
-    The pixels of a part are read when its first image is asked for.
+    The pixels of a part are read when its first image is used.
 
     Attributes:
         name: the data set's layout, or ``synthetic``.
@@ -102,8 +92,7 @@ def load_people(
     Args:
         name: a layout of `reid.LAYOUTS`; ``auto`` tells which it is; ``synthetic`` renders pedestrians.
         root: the data set's folder or CSV file. For ``synthetic`` where it is rendered, by default in the user's cache.
-        height: images are resized to height x width pixels, whatever their aspect.
-        width: see ``height``.
+        height, width: images are resized to these pixels, whatever their aspect.
         world: parameters of `synthetic.World`, for ``synthetic`` only.
         validation: share of the training persons that is held out, 0 for none. The first image of a person by a camera
             becomes a query, the others the gallery. Only persons are held out whose queries all have a right gallery
@@ -119,27 +108,27 @@ def load_people(
             few persons. Images that cannot be read are named when their part is read.
     """
     _check(height, width, validation, train_share, parts)
-    found = _find(name, root, world)
-    learned, held_out = _split(found.train, found.has_cameras, validation, train_share)
+    data = _find(name, root, world)
+    learned, held_out = _split(data, validation, train_share)
 
     def photos(part: Part, labels: npt.NDArray[np.int64], of: str) -> Photos:
         read = partial(stretch, height=height, width=width) if of in parts else partial(_refuse, of, tuple(parts))
         return Photos(LatePixels(part.paths, read, (3, height, width), f"reading images of {of}"), labels)
 
     def side(part: Part, of: str) -> Side:
-        return Side(photos(part, part.pids, of), part.pids, part.cams, part.paths)
+        return Side(part.paths, part.pids, part.cams, photos(part, part.pids, of))
 
     persons, labels = np.unique(learned.pids, return_inverse=True)
     return PeopleSplits(
-        name="synthetic" if name == "synthetic" else found.name,
-        root=found.root,
+        name="synthetic" if name == "synthetic" else data.name,
+        root=data.root,
         train=photos(learned, labels.astype(np.int64), "train"),
         persons=persons,
         validation=None if held_out is None else (side(held_out[0], "train"), side(held_out[1], "train")),
-        query=side(found.query, "query"),
-        gallery=side(found.gallery, "gallery"),
-        has_cameras=found.has_cameras,
-        notes=found.notes,
+        query=side(data.query, "query"),
+        gallery=side(data.gallery, "gallery"),
+        has_cameras=data.has_cameras,
+        notes=data.notes,
     )
 
 
@@ -175,20 +164,19 @@ def _refuse(of: str, parts: tuple[str, ...], path: Path) -> NoReturn:
     raise FeatmaskError(f"{path} is of the part {of}, but only {', '.join(parts) or 'no part'} may be read; add {of}")
 
 
-def _split(
-    train: Part, has_cameras: bool, validation: float, train_share: float
-) -> tuple[Part, tuple[Part, Part] | None]:
+def _split(data: ReidSet, validation: float, train_share: float) -> tuple[Part, tuple[Part, Part] | None]:
     """What is learned from, and the query and gallery of the persons that are held out."""
+    train = data.train
     persons = np.unique(train.pids)
     held_out = persons[:0]
     if validation:
-        held_out = _some(_searchable(train, has_cameras), round(validation * len(persons)), 0, "validation")
+        held_out = _some(_searchable(data), round(validation * len(persons)), 0, "validation")
     rest = np.setdiff1d(persons, held_out)
     kept = rest if train_share == 1 else _some(rest, round(train_share * len(rest)), 1, "train_share")
     if len(kept) < _FEWEST:
         raise FeatmaskError(f"{len(kept)} person(s) are left to learn from; expected {_FEWEST} or more: hold out fewer")
     learned = train.take(np.isin(train.pids, kept))
-    return learned, _search(train.take(np.isin(train.pids, held_out)), has_cameras) if validation else None
+    return learned, _search(train.take(np.isin(train.pids, held_out)), data.has_cameras) if validation else None
 
 
 def _some(persons: npt.NDArray[np.int64], count: int, stream: int, option: str) -> npt.NDArray[np.int64]:
@@ -199,19 +187,18 @@ def _some(persons: npt.NDArray[np.int64], count: int, stream: int, option: str) 
     return np.random.default_rng([SPLIT_SEED, stream]).permutation(persons)[:count]
 
 
-def _searchable(train: Part, has_cameras: bool) -> npt.NDArray[np.int64]:
+def _searchable(data: ReidSet) -> npt.NDArray[np.int64]:
     """Persons whose queries would all have a right gallery image by another camera, ascending."""
-    shots, counts = np.unique(np.stack([train.pids, train.cams]), axis=1, return_counts=True)
+    shots, counts = np.unique(np.stack([data.train.pids, data.train.cams]), axis=1, return_counts=True)
     persons, often = np.unique(shots[0, counts > 1], return_counts=True)
-    return persons[often > 1] if has_cameras else persons
+    return persons[often > 1] if data.has_cameras else persons
 
 
 def _search(part: Part, has_cameras: bool) -> tuple[Part, Part]:
     """Query and gallery: the first image of each person by each camera is searched for, in the others."""
     _, first = np.unique(np.stack([part.pids, part.cams]), axis=1, return_index=True)
-    asked = np.zeros(len(part), dtype=np.bool_)
-    asked[first] = True
-    query, gallery = part.take(asked), part.take(~asked)
+    is_query = np.isin(np.arange(len(part)), first)
+    query, gallery = part.take(is_query), part.take(~is_query)
     if not has_cameras:  # all images have the same one; with another in the gallery scoring drops nothing
         gallery = replace(gallery, cams=gallery.cams + 1)
     return query, gallery

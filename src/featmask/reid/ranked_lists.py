@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,10 @@ from ..evaluation import frozen
 from ..records.titles import attack_words
 from ..retrieval import Ranking, rank
 from .attacks import MetricAttack, MisRanking
+from .data.sets import JUNK
 from .evaluation import Described
 from .evaluation.attacked import adversarial, guides_of
-from .evaluation.retrieval import JUNK, features_of, rank_scores
+from .evaluation.retrieval import features_of, rank_scores
 from .people import Side
 from .searches import Searches
 
@@ -57,34 +59,34 @@ def ranked_lists(
         FeatmaskError: a file that is no query of this data set.
     """
     rows = np.array([find_query(searches.splits.query, name) for name in queries], dtype=np.int64)
-    query, gallery = searches.described()
+    query, gallery = searches.described
     chosen = query.take(rows)
     clean = chosen.pixels(range(len(rows)))
-    asked = [("", chosen, clean)]
+    versions = [("clean", chosen, clean)]
     with frozen(searches.descriptor, searches.where):
         for attack in attacks:
             x, features = clean.to(searches.where), chosen.features.to(searches.where)
             guides = guides_of(attack, chosen, gallery, searches.recipe.evaluate.guides)
             moved = adversarial(searches.descriptor, attack, x, guides, features, torch.Generator().manual_seed(0))
             changed = chosen.moved(np.arange(len(rows)), features_of(searches.descriptor, moved).float().cpu())
-            asked.append((f"after {attack_words(attack.name)}", changed, moved.cpu()))
+            versions.append((f"after {attack_words(attack.name)}", changed, moved.cpu()))
     lists: list[list[Row]] = [[] for _ in rows]
-    told: list[list[dict[str, Any]]] = [[] for _ in rows]
-    for how, side, pixels in asked:
-        found = rank(
+    values: list[list[dict[str, Any]]] = [[] for _ in rows]
+    for how, side, pixels in versions:
+        ranking = rank(
             side.features, side.pids, side.cams, gallery.features, gallery.pids, gallery.cams, top=top, junk_id=JUNK
         )
         for place, row in enumerate(rows.tolist()):
-            name = ", ".join(part for part in (title, query.side.paths[row].name, how or "clean") if part)
-            asking = [Cell(_enlarged(pixels[place]), _whose(side, place))]
-            if how:
+            name = ", ".join(filter(None, (title, query.side.paths[row].name, how)))
+            cells = [Cell(_enlarged(pixels[place]), _whose(side, place))]
+            if how != "clean":
                 change = _enlarged(0.5 + MAGNIFIED * (pixels[place] - clean[place]))
-                asking.append(Cell(change, f"change x {MAGNIFIED}"))
+                cells.append(Cell(change, f"change x {MAGNIFIED}"))
             elif attacks:
-                asking.append(Cell(NOTHING))
-            lists[place].append(Row([*asking, *_answers(gallery, found, place)], title=name))
-            told[place].append(_told(how or "clean", side, gallery, found, place))
-    return [one for group in lists for one in group], [one for group in told for one in group]
+                cells.append(Cell(NOTHING))
+            lists[place].append(Row([*cells, *_answers(gallery, ranking, place)], title=name))
+            values[place].append(_plain(how, side, gallery, ranking, place))
+    return list(chain.from_iterable(lists)), list(chain.from_iterable(values))
 
 
 def save_lists(searches: Searches, lists: Sequence[Row], path: str | Path) -> None:
@@ -97,7 +99,7 @@ def save_lists(searches: Searches, lists: Sequence[Row], path: str | Path) -> No
 
 def typical_query(searches: Searches) -> str:
     """The query that is found neither well nor badly: its average precision is the median."""
-    query, gallery = searches.described()
+    query, gallery = searches.described
     precision = rank_scores(query, gallery, searches.recipe.evaluate.average_precision).average_precision
     order = np.argsort(precision, kind="stable")  # NaN, queries without a match, come last
     return str(query.paths[order[(np.isfinite(precision).sum() - 1) // 2]])
@@ -122,13 +124,17 @@ def find_query(side: Side, name: str) -> int:
     raise FeatmaskError(f"no query {name!r}; expected one of the query part's {len(side)} files, such as{some}")
 
 
-def _answers(gallery: Described, found: Ranking, place: int) -> Iterator[Cell]:
+def _found(ranking: Ranking, place: int) -> list[tuple[int, float, bool]]:
+    """Gallery row, distance and rightness of what was found for a query, best first."""
+    columns = (values[place].tolist() for values in (ranking.indices, ranking.distances, ranking.right))
+    return [one for one in zip(*columns, strict=True) if one[0] >= 0]
+
+
+def _answers(gallery: Described, ranking: Ranking, place: int) -> Iterator[Cell]:
     """The images that were found for a query, best first."""
-    for column, index in enumerate(found.indices[place].tolist()):
-        if index >= 0:
-            pixels = gallery.side.photos.uint8(int(gallery.rows[index])).permute(1, 2, 0).numpy()
-            caption = f"{column + 1}: {_whose(gallery, index)}\n{found.distances[place, column]:.3f}"
-            yield Cell(enlarged(pixels, TALL), caption, bool(found.right[place, column]))
+    for number, (index, distance, right) in enumerate(_found(ranking, place), 1):
+        pixels = gallery.side.photos.uint8(int(gallery.rows[index])).permute(1, 2, 0).numpy()
+        yield Cell(enlarged(pixels, TALL), f"{number}: {_whose(gallery, index)}\n{distance:.3f}", right)
 
 
 def _whose(side: Described, row: int) -> str:
@@ -140,20 +146,10 @@ def _enlarged(pixels: torch.Tensor) -> Pixels:
     return enlarged(pixels.permute(1, 2, 0).numpy(), TALL)
 
 
-def _told(how: str, side: Described, gallery: Described, found: Ranking, place: int) -> dict[str, Any]:
+def _plain(how: str, side: Described, gallery: Described, ranking: Ranking, place: int) -> dict[str, Any]:
     paths = gallery.paths
-    return {
-        "query": str(side.paths[place]),
-        "pid": int(side.pids[place]),
-        "how": how,
-        "found": [
-            {
-                "path": str(paths[index]),
-                "pid": int(gallery.pids[index]),
-                "distance": float(found.distances[place, column]),
-                "right": bool(found.right[place, column]),
-            }
-            for column, index in enumerate(found.indices[place])
-            if index >= 0
-        ],
-    }
+    found = [
+        {"path": str(paths[index]), "pid": int(gallery.pids[index]), "distance": distance, "right": right}
+        for index, distance, right in _found(ranking, place)
+    ]
+    return {"query": str(side.paths[place]), "pid": int(side.pids[place]), "how": how, "found": found}

@@ -55,7 +55,7 @@ class PersonBatches(Batches):
         if len(names) < persons:
             raise FeatmaskError(
                 f"batches of persons: expected at least {persons} identities, as many as a batch shows, got "
-                f"{len(names)}; show fewer persons a batch, and more images of each"
+                f"{len(names)}; show fewer persons per batch, and more images of each"
             )
         order = np.argsort(member, kind="stable")
         self.rows = np.split(order, np.cumsum(np.bincount(member))[:-1])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -32,24 +33,21 @@ class Searches:
 
     def __post_init__(self) -> None:
         self.descriptor = Descriptor(self.model, flip=self.recipe.evaluate.flip)
-        self.sides: tuple[Described, Described] | None = None
 
     @property
     def where(self) -> torch.device:
         """Where to compute."""
         return torch.device(pick_device(self.device))
 
+    @cached_property
     def described(self) -> tuple[Described, Described]:
         """Query and gallery with their features."""
-        if self.sides is None:
-            query, gallery = self.splits.query, self.splits.gallery
-            self.sides = self._describe(query, "query"), self._describe(gallery, "gallery")
-        return self.sides
+        return self._describe(self.splits.query, "query"), self._describe(self.splits.gallery, "gallery")
 
     def score(self, suite: str, split: str = "test") -> Evaluation:
         """One suite without an attack."""
         settings = self.recipe.evaluate
-        query, gallery = self.described()
+        query, gallery = self.described
         return evaluate_retrieval(
             query,
             gallery,
@@ -65,11 +63,9 @@ class Searches:
     ) -> Evaluation:
         """One side attacked."""
         settings = self.recipe.evaluate
-        query, gallery = self.described()
         return attack_retrieval(
             self.descriptor,
-            query,
-            gallery,
+            *self.described,
             attacks,
             on=on,
             limit=limit,
@@ -92,48 +88,39 @@ class Searches:
         )
 
     def _notes_and_settings(self) -> dict[str, Any]:
-        data = self.recipe.data
-        settings = {
-            "data": self.splits.name,
-            "size": f"{data.height} x {data.width}",
-            "flip": self.recipe.evaluate.flip,
-            "features": "L2-normalised",
-        }
-        return {"notes": self.splits.notes, "settings": settings}
+        size = f"{self.recipe.data.height} x {self.recipe.data.width}"
+        settings = {"data": self.splits.name, "size": size, "flip": self.recipe.evaluate.flip}
+        return {"notes": self.splits.notes, "settings": {**settings, "features": "L2-normalised"}}
 
 
 def attacks_of(
     recipe: ReidRecipe, searches: Searches, splits: PeopleSplits, device: str
 ) -> list[MetricAttack | MisRanking]:
     """Every kind at every size; a Mis-Ranking generator is trained for each of its sizes, on the training part."""
-    settings, found = recipe.evaluate, list[MetricAttack | MisRanking]()
-    for kind in settings.attacks:
-        for eps in map(Fraction, settings.eps):
-            if kind == "misranking":
-                found.append(_misranking(recipe, searches, splits, eps, device))
-            else:
-                found.append(MetricAttack(kind, eps, steps=settings.steps, norm=settings.norm))
-    return found
+    settings = recipe.evaluate
+    return [
+        _misranking(recipe, searches, splits, eps, device)
+        if kind == "misranking"
+        else MetricAttack(kind, eps, steps=settings.steps, norm=settings.norm)
+        for kind in settings.attacks
+        for eps in map(Fraction, settings.eps)
+    ]
 
 
 def _misranking(recipe: ReidRecipe, searches: Searches, splits: PeopleSplits, eps: Fraction, device: str) -> MisRanking:
     persons, images = recipe.train.persons or 8, recipe.train.images_per_person or 4
     train, where = splits.train.load().with_augment(None), torch.device(pick_device(device))
     order = PersonBatches(train.labels, min(persons, splits.num_ids), images, 0)
-    loader = DataLoader(train, batch_sampler=order)
     with frozen(searches.descriptor, where):
-        return train_misranking(
-            searches.descriptor, _Moved(loader, order, where), eps=eps, steps=recipe.evaluate.misranking_steps
-        )
+        batches = _batches(DataLoader(train, batch_sampler=order), order, where)
+        return train_misranking(searches.descriptor, batches, eps=eps, steps=recipe.evaluate.misranking_steps)
 
 
-class _Moved:
-    """Pixels and persons of a loader's batches, on a device, in another order at every pass."""
-
-    def __init__(self, loader: DataLoader[Any], order: PersonBatches, device: torch.device) -> None:
-        self.loader, self.order, self.device = loader, order, device
-
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        for pixels, labels, _, _ in self.loader:
-            yield pixels.to(self.device), labels.to(self.device)
-        self.order.epoch += 1
+def _batches(
+    loader: DataLoader[Any], order: PersonBatches, device: torch.device
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Pixels and persons of a loader's batches, on a device, in another order at every pass, without end."""
+    while True:
+        for pixels, labels, _, _ in loader:
+            yield pixels.to(device), labels.to(device)
+        order.epoch += 1

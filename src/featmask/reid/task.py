@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from fractions import Fraction
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +31,8 @@ from .training import training_task
 class Reid:
     """Persons and images of them by several cameras; see :class:`featmask.study.task.Task`."""
 
-    def __init__(self, recipe: ReidRecipe, parts: tuple[str, ...] = ("train", "query", "gallery")) -> None:
-        self.splits = _load(recipe, recipe.data, parts)
+    def __init__(self, recipe: ReidRecipe) -> None:
+        self.splits = _load(recipe, recipe.data, ("train", "query", "gallery"))
         self.others: dict[str, PeopleSplits] = {}
 
     def prepare(self, recipe: ReidRecipe) -> None:
@@ -143,7 +144,7 @@ class Reid:
 def asked(
     suites: Sequence[str] | None, *, rerank: bool = False, ap: str | None = None, cross: Sequence[Path] | None = None
 ) -> tuple[list[str], dict[str, Any]]:
-    """What the verb ``evaluate`` asks for, as changes of the recipe and what ``measure`` is told (nothing)."""
+    """What the verb ``evaluate`` asks for, as changes of the recipe and the options of ``measure`` (none)."""
     more = (["reranked"] if rerank else []) + (["cross"] if cross else [])
     changes = [f"evaluate.average_precision={json.dumps(ap)}"] if ap is not None else []
     if cross:
@@ -159,11 +160,9 @@ def _places(roots: Sequence[Path]) -> dict[str, dict[str, str]]:
     places: dict[str, dict[str, str]] = {}
     for root in roots:
         stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in root.expanduser().resolve().name) or "data"
-        name, number = stem, 1
-        while name.lower() in map(str.lower, places):
-            number += 1
-            name = f"{stem}-{number}"
-        places[name] = {"root": str(root)}
+        taken = {name.lower() for name in places}
+        names = chain([stem], (f"{stem}-{number}" for number in count(2)))
+        places[next(name for name in names if name.lower() not in taken)] = {"root": str(root)}
     return places
 
 
@@ -199,11 +198,5 @@ def _load(recipe: ReidRecipe, place: Place, parts: tuple[str, ...]) -> PeopleSpl
     data = recipe.data
     learned = {"validation": data.validation, "train_share": data.train_share} if place is data else {}
     return load_people(
-        place.name,
-        root=place.root,
-        height=data.height,
-        width=data.width,
-        world=place.world,
-        parts=parts,
-        **learned,
+        place.name, root=place.root, height=data.height, width=data.width, world=place.world, parts=parts, **learned
     )

@@ -1,4 +1,4 @@
-"""Queries as pictures ask for them: an image and a name by index, what a model answered, and what it is asked."""
+"""Queries for pictures: image and name by index, what a model answered, and the score that is explained."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from ..records.names import CLEAN
 from ..records.run import Run
 from .models import Descriptor
 from .people import PeopleSplits
 
 Indices = npt.NDArray[np.int64]
-Score = Callable[[torch.Tensor], torch.Tensor]
-CLEAN = "clean"
 
 
 class TestedQueries:
@@ -42,7 +41,7 @@ class TestedQueries:
         """What a run's model said to the sample in a row of its clean record."""
         return f"AP {100 * run.samples[CLEAN]['ap'][row]:.1f}"
 
-    def score(self, model: nn.Module, indices: Indices, device: torch.device) -> Score:
+    def score(self, model: nn.Module, indices: Indices, device: torch.device) -> Callable[[torch.Tensor], torch.Tensor]:
         """What is explained of these samples; the caller has the model in eval mode."""
         # without the mirror image: a layer would run twice, and its maps of the mirror image would be kept
         descriptor = Descriptor(model)

@@ -91,5 +91,5 @@ def _validate(splits: PeopleSplits, batch_size: int, model: nn.Module, device: t
         )
         for side in splits.validation
     )
-    found = evaluate_retrieval(query, gallery).suite.metrics
-    return {"val_mAP": found["mAP"], "val_rank1": found["rank1"]}
+    metrics = evaluate_retrieval(query, gallery).suite.metrics
+    return {"val_mAP": metrics["mAP"], "val_rank1": metrics["rank1"]}

@@ -17,9 +17,9 @@ Objective = Callable[[torch.Tensor], torch.Tensor]
 def mean_features(embed: Embed, x: torch.Tensor, eot: int) -> torch.Tensor:
     """Features without gradient; of a model that is left random, their mean over ``eot`` passes."""
     with torch.no_grad():
-        found = [embed(x) for _ in range(eot)]
-    check_features(found[0], x)
-    return found[0].detach() if eot == 1 else torch.stack(found).mean(0)
+        passes = [embed(x) for _ in range(eot)]
+    check_features(passes[0], x)
+    return passes[0].detach() if eot == 1 else torch.stack(passes).mean(0)
 
 
 def tracked_features(embed: Embed, x: torch.Tensor) -> torch.Tensor:

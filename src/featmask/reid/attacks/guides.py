@@ -67,21 +67,17 @@ def choose_guides(
 ) -> Guides:
     """Choose guides by the rule of ``guides_rule``: it uses the true identities of the attacked images.
 
-    Guides of an image are images of the same identity, never the image itself, never junk, preferably by other cameras
-    (only these count in the ranking; if there are none, those by the same camera), the ``count`` nearest in clean
-    feature space. It is pulled to the centroid (mean feature) of the other identity whose centroid is furthest from
-    its clean feature.
+    Images by other cameras come first because only these count in the ranking.
 
     Args:
         ids: (N,) identities of the attacked images.
         cams: (N,) their cameras; None, here or in ``pool_cams``: no camera is preferred.
         own_rows: (N,) which image each one is, numbered like ``pool_rows``; None: none of them is in the pool.
         features: (N, D) their clean features, as retrieval compares them.
-        pool_features: (M, D) clean features of the images that guides are taken from.
-        pool_ids: (M,) their identities.
-        pool_cams: (M,) their cameras.
+        pool_features: (M, D) clean features of the images that guides are taken from, with their identities
+            ``pool_ids`` and cameras ``pool_cams``.
         pool_rows: (M,) which image each one is; equal numbers are one image. None: 0 to M - 1.
-        count: guides of an image at most.
+        count: guides per image at most.
         junk_id: the identity that means "nobody": no guide and no centroid.
         exclude: identities whose centroid pulls nothing: distractors, whose one id stands for many people.
 
@@ -113,29 +109,15 @@ def choose_guides(
         if cameras is not None:
             other = allowed & (cameras[0][here, None] != cameras[1][None, there])
             allowed = np.where(other.any(1, keepdims=True), other, allowed)
-        _nearest(own, pool, here, there, allowed, push, mask)
+        mine, theirs = torch.from_numpy(here).to(own.device), torch.from_numpy(there).to(own.device)
+        far = torch.cdist(own[mine], pool[theirs], compute_mode="donot_use_mm_for_euclid_dist")
+        far[~torch.from_numpy(allowed).to(own.device)] = torch.inf
+        # stable: among equals the first of the pool, on every device
+        distance, order = far.sort(dim=1, stable=True)
+        kept = min(count, len(there))
+        mask[mine, :kept] = exists = distance[:, :kept].isfinite()
+        push[mine, :kept] = pool[theirs[order[:, :kept]]] * exists[:, :, None]
     return Guides(push, mask, _furthest_centroids(own, names, pool, pool_names, {junk_id, *exclude}))
-
-
-def _nearest(
-    own: torch.Tensor,
-    pool: torch.Tensor,
-    here: npt.NDArray[Any],
-    there: npt.NDArray[Any],
-    allowed: npt.NDArray[np.bool_],
-    push: torch.Tensor,
-    mask: torch.Tensor,
-) -> None:
-    """Write the nearest allowed features of one identity into ``push`` and ``mask``."""
-    mine, theirs = torch.from_numpy(here).to(own.device), torch.from_numpy(there).to(own.device)
-    far = torch.cdist(own[mine], pool[theirs], compute_mode="donot_use_mm_for_euclid_dist")
-    far[~torch.from_numpy(allowed).to(own.device)] = torch.inf
-    # stable: among equals the first of the pool, on every device
-    distance, order = far.sort(dim=1, stable=True)
-    kept = min(push.shape[1], len(there))
-    exists = distance[:, :kept].isfinite()
-    push[mine, :kept] = pool[theirs[order[:, :kept]]] * exists[:, :, None]
-    mask[mine, :kept] = exists
 
 
 def _furthest_centroids(
@@ -150,10 +132,8 @@ def _furthest_centroids(
             "guides: the pool holds no identity but the attacked image's own (junk and excluded ids left out); "
             "pull needs another: pass a pool of at least two identities"
         )
-    index = torch.from_numpy(member.reshape(-1)).to(own.device)
-    sums = pool.new_zeros(len(people), pool.shape[1]).index_add_(
-        0, index, pool[torch.from_numpy(usable).to(own.device)]
-    )
+    index, rows = (torch.from_numpy(numbers.reshape(-1)).to(own.device) for numbers in (member, usable))
+    sums = pool.new_zeros(len(people), pool.shape[1]).index_add_(0, index, pool[rows])
     centroids = sums / torch.bincount(index, minlength=len(people))[:, None]
     far = torch.cdist(own, centroids)
     far[same] = -torch.inf

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from itertools import islice
 
 import torch
 from torch import nn
@@ -42,6 +43,9 @@ class MisRanking(nn.Module):
         blocks: residual blocks.
     """
 
+    #: Of one pixel.
+    norm: Norm = "linf"
+
     def __init__(
         self, eps: Fraction | float = Fraction(16, 255), *, channels: int = 3, width: int = 32, blocks: int = 3
     ) -> None:
@@ -50,7 +54,7 @@ class MisRanking(nn.Module):
             raise FeatmaskError(f"eps: expected pixels above 0 and up to 1, for example 16/255; got {eps}")
         if min(channels, width) < 1 or blocks < 0:
             raise FeatmaskError(f"expected channels, width >= 1, blocks >= 0; got {channels}, {width}, {blocks}")
-        self.radius = Fraction(eps).limit_denominator(100_000)
+        self.eps = Fraction(eps).limit_denominator(100_000)
         self.losses: tuple[float, ...] = ()
         self.first = _layer(channels, width, 7)
         self.down = nn.ModuleList([_layer(width, 2 * width, 3, 2), _layer(2 * width, 4 * width, 3, 2)])
@@ -59,23 +63,13 @@ class MisRanking(nn.Module):
         self.last = nn.Conv2d(width, channels, 7, padding=3)
 
     @property
-    def eps(self) -> Fraction:
-        """Radius in pixels."""
-        return self.radius
-
-    @property
-    def norm(self) -> Norm:
-        """Of one pixel."""
-        return "linf"
-
-    @property
     def name(self) -> str:
         """For tables: ``misranking@16/255``."""
-        return Kind("misranking").at(grey_levels(self.radius))
+        return Kind("misranking").at(grey_levels(self.eps))
 
     def extra_repr(self) -> str:
         """Shown in the module's repr."""
-        return f"eps={grey_levels(self.radius)}"
+        return f"eps={grey_levels(self.eps)}"
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return adversarial pixels.
@@ -88,21 +82,15 @@ class MisRanking(nn.Module):
                 f"{self.name}: expected (N, {self.last.out_channels}, H, W) with sides of {_SMALLEST} or more; "
                 f"got {tuple(x.shape)}"
             )
-        eps = float(self.radius)
-        change = self._change(2 * x - 1).tanh()
-        return project(x + eps * change, x, eps, "linf")
-
-    def _change(self, x: torch.Tensor) -> torch.Tensor:
-        maps: torch.Tensor = self.first(x)
-        sizes = []
+        maps, sizes = self.first(2 * x - 1), []
         for layer in self.down:
             sizes.append(maps.shape[2:])
             maps = layer(maps)
         maps = self.middle(maps)
         for layer in self.up:
             maps = layer(functional.interpolate(maps, size=sizes.pop(), mode="nearest"))
-        changed: torch.Tensor = self.last(maps)
-        return changed
+        eps = float(self.eps)
+        return project(x + eps * self.last(maps).tanh(), x, eps, self.norm)
 
 
 def mis_ranking_loss(adversarial: torch.Tensor, clean: torch.Tensor, ids: torch.Tensor, margin: float) -> torch.Tensor:
@@ -116,7 +104,7 @@ def mis_ranking_loss(adversarial: torch.Tensor, clean: torch.Tensor, ids: torch.
         adversarial: (N, D) features of the attacked images.
         clean: (N, D) features of the clean images, in the same order.
         ids: (N,) identities, of which there are two or more.
-        margin: by which other identities are to be nearer than the own one.
+        margin: by which other identities are to be nearer than the image's.
 
     Returns:
         A scalar; the paper's mis-ranking loss (section 3.2) on this pairing.
@@ -144,7 +132,6 @@ def train_misranking(
     lr: float = 2e-4,
     seed: int = 0,
     width: int = 32,
-    margin: float = 0.3,
 ) -> MisRanking:
     """Train a generator against a frozen embedding; its parameters are neither changed nor given gradients.
 
@@ -157,7 +144,6 @@ def train_misranking(
         lr: learning rate of Adam.
         seed: of the generator's first weights; the rest is as deterministic as ``embed`` and ``batches``.
         width: see ``MisRanking``.
-        margin: see ``mis_ranking_loss``.
 
     Returns:
         The generator in eval mode, frozen, with ``losses``: the loss at each step.
@@ -168,20 +154,16 @@ def train_misranking(
     """
     if steps < 1 or not lr > 0:
         raise FeatmaskError(f"mis-ranking: expected steps of 1 or more and lr above 0; got {steps} and {lr}")
-    endless = _endless(batches)
     losses: list[float] = []
     with torch.inference_mode(False), torch.enable_grad(), progress("mis-ranking", steps) as bar:
-        network: MisRanking | None = None
-        for _ in range(steps):
-            pixels, ids = _checked(*next(endless))
-            if network is None:
+        for pixels, ids in map(_checked, islice(_endless(batches), steps)):
+            if not losses:
                 network = _seeded(eps, pixels, width, seed)
                 weights = list(network.parameters())
                 optimizer = torch.optim.Adam(weights, lr=lr, betas=(0.5, 0.999))
             with torch.no_grad():
                 clean = embed(pixels)
-            found = tracked_features(embed, network(pixels))
-            loss = mis_ranking_loss(found, clean.detach(), ids, margin)
+            loss = mis_ranking_loss(tracked_features(embed, network(pixels)), clean.detach(), ids, 0.3)
             # not backward(): the embedding's own parameters would collect gradients
             for weight, gradient in zip(weights, torch.autograd.grad(loss, weights), strict=True):
                 weight.grad = gradient
@@ -190,7 +172,6 @@ def train_misranking(
             if losses[-1] != losses[-1]:
                 raise FeatmaskError(f"mis-ranking: the loss is not a number at step {len(losses)}; check embed")
             bar.advance(note=f"loss {losses[-1]:.3f}")
-    assert network is not None
     network.losses = tuple(losses)
     return network.eval().requires_grad_(False)
 
@@ -212,7 +193,8 @@ def _endless(batches: Batches) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
             raise FeatmaskError("mis-ranking: no batch left; pass a list or a loader that can be gone through again")
 
 
-def _checked(pixels: torch.Tensor, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _checked(batch: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    pixels, ids = batch
     if pixels.dim() != 4 or len(pixels) != len(ids) or not len(pixels):
         raise FeatmaskError(f"mis-ranking: expected (N, C, H, W) and N ids, got {tuple(pixels.shape)} and {len(ids)}")
     check_pixels(pixels, "mis-ranking", "the normalisation belongs into embed")

@@ -1,8 +1,7 @@
-"""A checker of re-identification data sets: what is there, and everything that is wrong with it."""
+"""A checker of re-identification data sets: what they hold, and everything that is wrong with them."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +47,7 @@ class Check:
         layout: the layout that was found, or the one that was asked for.
         root: the folder.
         counts: part -> images, ids, cameras, junk, distractors.
-        problems: (kind, path, message); `KINDS` names the kinds.
+        problems: `KINDS` names their kinds.
         published: part -> count -> (found, published), where the folder says that it is a published data set.
         notes: what a reader of the results must know.
         ignored: files that are no images.
@@ -57,7 +56,7 @@ class Check:
     layout: str
     root: str
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
-    problems: list[tuple[str, str, str]] = field(default_factory=list)
+    problems: list[Fault] = field(default_factory=list)
     published: dict[str, dict[str, tuple[int, int]]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
@@ -78,7 +77,7 @@ class Check:
                 part: {name: {"found": a, "published": b} for name, (a, b) in row.items()}
                 for part, row in self.published.items()
             },
-            "problems": [{"kind": kind, "path": path, "message": text} for kind, path, text in self.problems],
+            "problems": [problem._asdict() for problem in self.problems],
             "notes": list(self.notes),
             "ignored": list(self.ignored),
         }
@@ -88,23 +87,20 @@ class Check:
         out = [f"{self.root} ({self.layout})"]
         if self.counts:
             out.append(f"{'':8}" + "".join(f"{name:>13}" for name in _COLUMNS))
-            out += [
-                f"{part:8}" + "".join(f"{row[name]:>13,}" for name in _COLUMNS) for part, row in self.counts.items()
-            ]
+            for part, row in self.counts.items():
+                out.append(f"{part:8}" + "".join(f"{row[name]:>13,}" for name in _COLUMNS))
         pairs = [pair for row in self.published.values() for pair in row.values()]
         if pairs:
             out.append(f"published counts: {sum(a == b for a, b in pairs)} of {len(pairs)} agree")
         if self.ignored:
             out.append(f"files that are no images, ignored: {len(self.ignored)}, such as {self.ignored[0]}")
         out += [f"note: {note}" for note in self.notes]
-        number = Counter(kind for kind, _, _ in self.problems)
-        for kind in [kind for kind in KINDS if number[kind]]:
-            out.append(f"{KINDS[kind]}: {number[kind]:,}")
-            most = len(self.problems) if kind == "published" else _SHOWN  # ten at most, and each says something else
-            shown = [problem for problem in self.problems if problem[0] == kind][:most]
-            out += [f"  {path}: {message}" for _, path, message in shown]
-            if number[kind] > most:
-                out.append(f"  and {number[kind] - most:,} more")
+        for kind, title in KINDS.items():
+            alike = [f"  {path}: {message}" for its_kind, path, message in self.problems if its_kind == kind]
+            most = len(alike) if kind == "published" else _SHOWN  # ten at most, and each says something else
+            out += [f"{title}: {len(alike):,}", *alike[:most]] if alike else []
+            if len(alike) > most:
+                out.append(f"  and {len(alike) - most:,} more")
         total = len(self.problems)
         out.append("ok" if self.ok else f"{total:,} problem{'s' if total > 1 else ''}")
         return out
@@ -118,51 +114,37 @@ def check_reid(root: str | Path, layout: str = "auto", *, decode: bool = True) -
     test, and counts that differ from the published ones where the folder's name or ``layout`` says which set it is.
 
     Args:
-        root: as for `read_reid`.
-        layout: as for `read_reid`.
+        root: with ``layout`` as for `read_reid`.
+        layout: see ``root``.
         decode: whether to decode all pixels; files are compared by their bytes either way.
     """
     try:
         draft = read_draft(root, layout)
     except FeatmaskError as error:
-        return Check(layout, str(root), problems=[("layout", str(root), str(error))])
-    found = draft.finish()
-    here = counts(found)
-    published = _beside(found, here)
-    faults = [*draft.faults, *audit(found), *_differing(found, published)]
-    faults += [*identical(found), *_shared(found)]
-    if decode:
-        faults += decoded(found, {fault.path for fault in draft.faults if fault.kind == "empty"})
-    return Check(
-        draft.name,
-        str(draft.root),
-        here,
-        [(fault.kind, fault.path, fault.message) for fault in faults],
-        published,
-        found.notes,
-        tuple(map(str, draft.ignored)),
-    )
-
-
-def _beside(found: ReidSet, here: dict[str, dict[str, int]]) -> dict[str, dict[str, tuple[int, int]]]:
-    return {
+        return Check(layout, str(root), problems=[Fault("layout", str(root), str(error))])
+    data = draft.finish()
+    here = counts(data)
+    published = {
         part: {name: (here[part][name], number) for name, number in row.items()}
-        for part, row in PUBLISHED.get(known_as(found) or "", {}).items()
+        for part, row in PUBLISHED.get(known_as(data) or "", {}).items()
     }
-
-
-def _differing(found: ReidSet, published: dict[str, dict[str, tuple[int, int]]]) -> Iterator[Fault]:
+    faults = [*draft.faults, *audit(data)]
     for part, row in published.items():
-        for name, (here, number) in row.items():
-            if here != number:
-                yield Fault("published", str(found.root), f"{part}: {here:,} {name}, published {number:,}")
+        for name, (number, said) in row.items():
+            if number != said:
+                faults.append(Fault("published", str(data.root), f"{part}: {number:,} {name}, published {said:,}"))
+    faults += [*identical(data), *_shared(data)]
+    if decode:
+        faults += decoded(data, {fault.path for fault in draft.faults if fault.kind == "empty"})
+    ignored = tuple(map(str, draft.ignored))
+    return Check(draft.name, str(draft.root), here, faults, published, data.notes, ignored)
 
 
-def _shared(found: ReidSet) -> Iterator[Fault]:
-    if found.name == "msmt17":  # its test persons count from 0 again
+def _shared(data: ReidSet) -> Iterator[Fault]:
+    if data.name == "msmt17":  # its test persons count from 0 again
         return
-    test = np.union1d(found.query.pids, found.gallery.pids)
-    for pid in np.intersect1d(found.train.pids, test).tolist():
+    test = np.union1d(data.query.pids, data.gallery.pids)
+    for pid in np.intersect1d(data.train.pids, test).tolist():
         if pid != JUNK:
-            path = found.train.paths[int(np.flatnonzero(found.train.pids == pid)[0])]
+            path = data.train.paths[int(np.flatnonzero(data.train.pids == pid)[0])]
             yield Fault("shared", str(path), f"person {pid} is in training and in test; results would be too good")

@@ -1,4 +1,4 @@
-"""What the bytes of images tell: pixels that cannot be decoded, and files that are the same."""
+"""Checks of files' bytes: pixels that cannot be decoded, and files that are the same."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from ...errors import require
 from .scan import Fault
 from .sets import JUNK, ReidSet
 
-#: Pixels of a side below which an image can show nobody.
+#: Pixels per side that an image must have to show a person.
 SMALLEST = 8
 
 
-def identical(found: ReidSet) -> list[Fault]:
+def identical(data: ReidSet) -> list[Fault]:
     """Compare bytes over parts; only files whose sizes agree are read."""
-    parts = found.parts
+    parts = data.parts
     sizes: dict[int, list[tuple[str, int]]] = {}
     for name, part in parts.items():
         for row, path in enumerate(part.paths):
@@ -27,9 +27,8 @@ def identical(found: ReidSet) -> list[Fault]:
                 continue  # gone since it was listed: reading it will say so
     alike = [item for size, items in sizes.items() if size and len({part for part, _ in items}) > 1 for item in items]
     groups: dict[bytes, list[tuple[str, int]]] = {}
-    for item, digest in zip(
-        alike, in_threads("comparing images", _digest, [parts[p].paths[r] for p, r in alike]), strict=True
-    ):
+    digests = in_threads("comparing images", _digest, [parts[name].paths[row] for name, row in alike])
+    for item, digest in zip(alike, digests, strict=True):
         if digest is not None:
             groups.setdefault(digest, []).append(item)
     faults = []
@@ -38,18 +37,18 @@ def identical(found: ReidSet) -> list[Fault]:
         for name, row in items:
             path = parts[name].paths[row]
             if name != "train" and rows["train"]:
-                faults.append(Fault("leak", str(path), f"the same bytes as {found.train.paths[rows['train'][0]]}"))
+                faults.append(Fault("leak", str(path), f"the same bytes as {data.train.paths[rows['train'][0]]}"))
             elif name == "query":
                 # scoring drops the query's own person by its own camera, so that such a copy does no harm
-                scored = [i for i in rows["gallery"] if not _dropped(found, row, i)]
+                scored = [i for i in rows["gallery"] if not _dropped(data, row, i)]
                 if scored:
-                    faults.append(Fault("copy", str(path), f"the same bytes as {found.gallery.paths[scored[0]]}"))
+                    faults.append(Fault("copy", str(path), f"the same bytes as {data.gallery.paths[scored[0]]}"))
     return faults
 
 
-def _dropped(found: ReidSet, query: int, row: int) -> bool:
-    person = found.gallery.pids[row]
-    same = person == found.query.pids[query] and found.gallery.cams[row] == found.query.cams[query]
+def _dropped(data: ReidSet, query: int, row: int) -> bool:
+    person = data.gallery.pids[row]
+    same = person == data.query.pids[query] and data.gallery.cams[row] == data.query.cams[query]
     return bool(person == JUNK or same)
 
 
@@ -60,14 +59,14 @@ def _digest(path: Path) -> bytes | None:
         return None
 
 
-def decoded(found: ReidSet, known: Collection[str]) -> list[Fault]:
+def decoded(data: ReidSet, known: Collection[str]) -> list[Fault]:
     """Decode every image once; paths in ``known`` have a fault already and are left out.
 
     Raises:
         MissingExtraError: Pillow is not installed.
     """
     require("PIL.Image", "reid")
-    paths = list(dict.fromkeys(path for part in found.parts.values() for path in part.paths))
+    paths = list(dict.fromkeys(path for part in data.parts.values() for path in part.paths))
     paths = [path for path in paths if str(path) not in known]
     return [fault for fault in in_threads("decoding images", _decode, paths) if fault is not None]
 
@@ -83,5 +82,5 @@ def _decode(path: Path) -> Fault | None:
     except Exception as error:  # damaged files make Pillow's decoders raise nearly anything
         return Fault("unreadable", str(path), f"{type(error).__name__}: {error}")
     if min(width, height) < SMALLEST:
-        return Fault("small", str(path), f"{width} x {height} pixels; expected {SMALLEST} or more a side")
+        return Fault("small", str(path), f"{width} x {height} pixels; expected {SMALLEST} or more per side")
     return None

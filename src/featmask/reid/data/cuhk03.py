@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +27,8 @@ def variants(root: Path) -> dict[str, Path | None]:
     """The variants that a folder has: name -> its folder of images, or None where it must be extracted first."""
     found: dict[str, Path | None] = {}
     for name in VARIANTS:
-        own = root.name.lower()
         if is_market(root) and _is_cuhk(root):
-            if name == ("labeled" if "label" in own else "detected"):
+            if name == ("labeled" if "label" in root.name.lower() else "detected"):
                 found[name] = root
         elif is_market(root / name) and _is_cuhk(root / name):
             found[name] = root / name
@@ -90,7 +91,8 @@ def _extract(root: Path, variant: str) -> Path:
     try:
         config = matlab.loadmat(_config(root, variant))
         with h5py.File(_images(root), "r") as file, new_folder(target) as beside:
-            _write(beside, config, _Cells(file, variant), image)
+            pairs = [file[pair][()] for pair in np.ravel(file[variant][()])]
+            _write(beside, config, partial(_cell, file, pairs), image)
     except FeatmaskError:
         raise
     except Exception as error:  # what h5py and scipy raise for damaged files is not listed anywhere
@@ -98,22 +100,15 @@ def _extract(root: Path, variant: str) -> Path:
     return target
 
 
-class _Cells:
-    """Images of ``cuhk-03.mat``: {variant}{pair}{person, place}. HDF5 stores MATLAB's arrays with axes reversed."""
-
-    def __init__(self, file: Any, variant: str) -> None:
-        self.file = file
-        self.pairs = [file[pair][()] for pair in np.ravel(file[variant][()])]
-
-    def __getitem__(self, cell: tuple[int, int, int]) -> npt.NDArray[np.uint8]:
-        pair, person, place = cell
-        if min(cell) < 1:
-            raise IndexError(f"MATLAB counts from 1, got {cell}")  # -1 would be the last cell
-        pixels: npt.NDArray[np.uint8] = np.asarray(self.file[self.pairs[pair - 1][place - 1, person - 1]][()])
-        return np.transpose(pixels)
+def _cell(file: Any, pairs: list[Any], pair: int, person: int, place: int) -> npt.NDArray[np.uint8]:
+    """An image of ``cuhk-03.mat``: {variant}{pair}{person, place}. HDF5 stores MATLAB's arrays with axes reversed."""
+    if min(pair, person, place) < 1:
+        raise IndexError(f"MATLAB counts from 1, got {(pair, person, place)}")  # -1 would be the last cell
+    pixels: npt.NDArray[np.uint8] = np.asarray(file[pairs[pair - 1][place - 1, person - 1]][()])
+    return np.transpose(pixels)
 
 
-def _write(folder: Path, config: dict[str, Any], cells: _Cells, image: Any) -> None:
+def _write(folder: Path, config: dict[str, Any], cell: Callable[[int, int, int], Any], image: Any) -> None:
     names = [str(np.ravel(name)[0]) for name in np.ravel(config["filelist"])]
     pids = np.ravel(config["labels"])
     rows = {part: np.ravel(config[f"{part}_idx"]).astype(np.int64) - 1 for part in MARKET_FOLDERS}
@@ -126,7 +121,7 @@ def _write(folder: Path, config: dict[str, Any], cells: _Cells, image: Any) -> N
                 match = _CELL.fullmatch(names[row])
                 if match is None:
                     raise FeatmaskError(f"the protocol names {names[row]!r}; expected a name such as 1_023_2_08.png")
-                pixels = cells[int(match[1]), int(match[2]), int(match[4])]
+                pixels = cell(int(match[1]), int(match[2]), int(match[4]))
                 if pixels.ndim != 3 or pixels.shape[2] != 3:
                     raise FeatmaskError(f"the protocol names {names[row]}, but {_MAT} has no image there")
                 to = folder / name / f"{int(pids[row]):04d}_c{match[3]}_{names[row]}"

@@ -58,7 +58,7 @@ def _add(draft: Draft, part: str, path: Path, folder_pid: int | None = None) -> 
     if folder_pid is not None and pid != folder_pid:
         draft.fault("name", path, f"the name says person {pid}, its folder says {folder_pid}")
         return
-    draft.rows[part].add(path, pid, int(match[2]))
+    draft.rows[part].append((path, pid, int(match[2])))
 
 
 def read_layumi(root: Path) -> Draft:

@@ -13,7 +13,7 @@ from .lists import is_msmt17, read_msmt17, read_table, tables
 from .scan import Draft, audit
 from .sets import ReidSet
 
-#: What may be asked for, and what its folder must hold.
+#: Layout -> what its folder must hold.
 LAYOUTS = {
     "market1501": "bounding_box_train, bounding_box_test and query",
     "dukemtmc": "bounding_box_train, bounding_box_test and query",
@@ -22,7 +22,7 @@ LAYOUTS = {
     "cuhk03np": "detected or labeled (with the three Market folders), or cuhk-03.mat and its protocol",
     "cuhk03np-detected": "the same, the boxes of a detector",
     "cuhk03np-labeled": "the same, the boxes drawn by hand",
-    "layumi": "train_all (or train and val), query and gallery, each with one folder a person",
+    "layumi": "train_all (or train and val), query and gallery, each with one folder per person",
     "csv": "one CSV file with the columns path, pid, camid (may be left out) and split",
 }
 
@@ -41,12 +41,12 @@ def read_reid(root: str | Path, layout: str = "auto") -> ReidSet:
             gallery; or no query that has a right gallery image by another camera.
     """
     draft = read_draft(root, layout)
-    found = draft.finish()
-    faults = [*draft.faults, *audit(found)]
+    data = draft.finish()
+    faults = [*draft.faults, *audit(data)]
     if faults:
         lines = listed([f"{fault.path}: {fault.message}" for fault in faults])
         raise FeatmaskError(f"{draft.root} ({draft.name}) has {len(faults)} fault(s):{lines}")
-    return found
+    return data
 
 
 def read_draft(root: str | Path, layout: str = "auto") -> Draft:
@@ -61,16 +61,16 @@ def read_draft(root: str | Path, layout: str = "auto") -> Draft:
     if not place.exists():
         raise FeatmaskError(f"no folder {place}; expected the folder of a re-identification data set")
     try:
-        found = _find(place, layout)
-        if not found and place.is_dir():
+        sets = _find(place, layout)
+        if not sets and place.is_dir():
             below = sorted(path for path in place.iterdir() if path.is_dir() and not path.name.startswith("."))
-            found = [hit for path in below for hit in _find(path, layout)]
-        if len(found) > 1:
-            names = ", ".join(f"{path} ({name})" for path, name in found)
-            raise FeatmaskError(f"{place} holds {len(found)} data sets; give the folder of one of them: {names}")
-        if not found:
+            sets = [hit for path in below for hit in _find(path, layout)]
+        if len(sets) > 1:
+            names = ", ".join(f"{path} ({name})" for path, name in sets)
+            raise FeatmaskError(f"{place} holds {len(sets)} data sets; give the folder of one of them: {names}")
+        if not sets:
             raise FeatmaskError(_nothing(place, layout))
-        return _read(*found[0])
+        return _read(*sets[0])
     except OSError as error:
         raise FeatmaskError(f"cannot read {place}: {error}") from error
 

@@ -1,18 +1,18 @@
-"""Layouts that name their images in a file: MSMT17's lists, and a CSV of one's own."""
+"""Layouts that name their images in a file: MSMT17's lists, and a user's CSV."""
 
 from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...errors import FeatmaskError
 from .scan import PARTS, Draft
 from .sets import JUNK
 
-#: Folders of the training and the test images, by MSMT17's version.
-MSMT17_FOLDERS = {"V1": ("train", "test"), "V2": ("mask_train_v2", "mask_test_v2")}
+#: Folders of the training and the test images, of MSMT17's versions 1 and 2.
+MSMT17_FOLDERS = (("train", "test"), ("mask_train_v2", "mask_test_v2"))
 NEEDED = ("path", "pid", "split")
 NO_CAMERAS = (
     "no camera ids: gallery images by the query's own camera cannot be dropped, so that the scores are another and "
@@ -23,22 +23,18 @@ _WHOLE = re.compile(r"\d+")
 
 def is_msmt17(root: Path) -> bool:
     """Whether a folder holds MSMT17's lists and the two folders of either version."""
-    lists = all((root / f"list_{name}.txt").is_file() for name in PARTS)
-    return lists and _msmt17_folders(root) is not None
+    return all((root / f"list_{name}.txt").is_file() for name in PARTS) and _msmt17_folders(root) is not None
 
 
 def _msmt17_folders(root: Path) -> tuple[str, str] | None:
-    for folders in MSMT17_FOLDERS.values():
-        if all((root / name).is_dir() for name in folders):
-            return folders
-    return None
+    return next((pair for pair in MSMT17_FOLDERS if all((root / name).is_dir() for name in pair)), None)
 
 
 def read_msmt17(root: Path) -> Draft:
     """Read MSMT17 V1 or V2 by its lists, of lines ``relative/path.jpg person``.
 
     The training part is ``list_train.txt`` and ``list_val.txt`` together: 32,621 images, the published size. (torchreid
-    quotes that size, but leaves the val list out unless asked; a comparison with it must say which.) The camera is the
+    quotes that size, but leaves the val list out by default; a comparison with it must say which.) The camera is the
     third ``_`` field of the file's name. Test persons count from 0 again: equal numbers in training and test are
     different people.
 
@@ -49,13 +45,8 @@ def read_msmt17(root: Path) -> Draft:
         raise FeatmaskError(f"{root}: expected the folders train and test, or mask_train_v2 and mask_test_v2")
     draft = Draft("msmt17", root)
     train, test = folders
-    for part, name, folder in (
-        ("train", "train", train),
-        ("train", "val", train),
-        ("query", "query", test),
-        ("gallery", "gallery", test),
-    ):
-        listing = root / f"list_{name}.txt"
+    for name, part in (("train", "train"), ("val", "train"), ("query", "query"), ("gallery", "gallery")):
+        listing, folder = root / f"list_{name}.txt", train if part == "train" else test
         if listing.is_file():
             _add_list(draft, part, listing, root / folder)
         else:
@@ -75,7 +66,7 @@ def _add_list(draft: Draft, part: str, listing: Path, folder: Path) -> None:
         elif len(fields) < 3 or _WHOLE.fullmatch(fields[2]) is None:
             draft.fault("name", folder / name, "expected the camera as third field, such as 0000_000_01_*.jpg")
         elif draft.there(folder / name):
-            draft.rows[part].add(folder / name, int(person), int(fields[2]))
+            draft.rows[part].append((folder / name, int(person), int(fields[2])))
 
 
 def tables(root: Path) -> list[Path]:
@@ -111,41 +102,36 @@ def read_table(path: Path) -> Draft:
     draft = Draft("csv", path, has_cameras="camid" in header)
     if not draft.has_cameras:
         draft.notes.append(NO_CAMERAS)
-    rows: list[tuple[str, Path, str, str]] = []
     try:
-        _add_rows(draft, rows, header)
+        rows = list(_rows(draft, header))
     except csv.Error as error:
         raise FeatmaskError(f"{path} is no CSV that can be read: {error}") from error
     pids = _numbered([pid for _, _, pid, _ in rows])
     cams = _numbered([cam for _, _, _, cam in rows], keep=True)
     for part, image, pid, cam in rows:
-        draft.rows[part].add(image, pids[pid], cams[cam])
+        draft.rows[part].append((image, pids[pid], cams[cam]))
     draft.doubles()
     return draft
 
 
-def _add_rows(draft: Draft, rows: list[tuple[str, Path, str, str]], header: Sequence[str]) -> None:
+def _rows(draft: Draft, header: Sequence[str]) -> Iterator[tuple[str, Path, str, str]]:
+    """Part, image, person and camera of the lines that name an image; the others are faults."""
+    wanted = NEEDED + (("camid",) if draft.has_cameras else ())
     with open(draft.root, newline="", encoding="utf-8-sig", errors="replace") as handle:
         reader = csv.reader(handle)
         next(reader)
         for values in reader:
-            if any(value.strip() for value in values):
-                row = dict(zip(header, (value.strip() for value in values), strict=False))
-                _add_row(draft, rows, row, reader.line_num)
-
-
-def _add_row(draft: Draft, rows: list[tuple[str, Path, str, str]], row: dict[str, str], number: int) -> None:
-    wanted = NEEDED + (("camid",) if draft.has_cameras else ())
-    lacking = [name for name in wanted if not row.get(name)]
-    if lacking:
-        draft.fault("line", draft.root, f"line {number}: nothing in the column(s) {', '.join(lacking)}")
-    elif row["split"] not in PARTS:
-        draft.fault("line", draft.root, f"line {number}: expected split train, query or gallery, got {row['split']!r}")
-    else:
-        image = draft.root.parent / row["path"]
-        camera = row["camid"] if draft.has_cameras else str(int(row["split"] == "gallery"))
-        if draft.there(image):
-            rows.append((row["split"], image, row["pid"], camera))
+            row = dict(zip(header, (value.strip() for value in values), strict=False))
+            if not any(map(str.strip, values)):
+                continue
+            line, lacking = f"line {reader.line_num}", [name for name in wanted if not row.get(name)]
+            if lacking:
+                draft.fault("line", draft.root, f"{line}: nothing in the column(s) {', '.join(lacking)}")
+            elif row["split"] not in PARTS:
+                draft.fault("line", draft.root, f"{line}: expected split train, query or gallery, got {row['split']!r}")
+            elif draft.there(image := draft.root.parent / row["path"]):
+                camera = row["camid"] if draft.has_cameras else str(int(row["split"] == "gallery"))
+                yield row["split"], image, row["pid"], camera
 
 
 def _numbered(texts: Sequence[str], keep: bool = False) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""What the data sets' authors counted, to be set beside what is found."""
+"""The counts that the data sets' authors published, for a comparison with what is on disk."""
 
 from __future__ import annotations
 
@@ -8,11 +8,6 @@ from pathlib import Path
 from .scan import WITH_DISTRACTORS
 from .sets import JUNK, Part, ReidSet
 
-_MSMT17 = {
-    "train": {"images": 32621, "ids": 1041, "cameras": 15},
-    "query": {"images": 11659, "ids": 3060},
-    "gallery": {"images": 82161, "ids": 3060, "cameras": 15},
-}
 #: data set -> part -> count. Sources: Zheng 2015 (Market-1501), Ristani 2016 and Zheng 2017 (DukeMTMC-reID), Wei 2018
 #: (MSMT17, either version), Zhong 2017 (CUHK03-np).
 PUBLISHED: dict[str, dict[str, dict[str, int]]] = {
@@ -26,7 +21,11 @@ PUBLISHED: dict[str, dict[str, dict[str, int]]] = {
         "query": {"images": 2228, "ids": 702, "cameras": 8},
         "gallery": {"images": 17661, "cameras": 8},
     },
-    "msmt17": _MSMT17,
+    "msmt17": {
+        "train": {"images": 32621, "ids": 1041, "cameras": 15},
+        "query": {"images": 11659, "ids": 3060},
+        "gallery": {"images": 82161, "ids": 3060, "cameras": 15},
+    },
     "cuhk03np-labeled": {
         "train": {"images": 7368, "ids": 767},
         "query": {"images": 1400, "ids": 700},
@@ -40,16 +39,16 @@ PUBLISHED: dict[str, dict[str, dict[str, int]]] = {
 }
 
 
-def known_as(found: ReidSet) -> str | None:
-    """Which published data set this says it is, by its layout and its folder's name; None for own data."""
-    if found.name in ("market1501", "dukemtmc"):
-        return found.name
-    if found.name == "cuhk03np":
-        return f"cuhk03np-{'labeled' if 'label' in found.root.name.lower() else 'detected'}"
-    if found.name == "msmt17":
-        return "msmt17" if "msmt17" in _plain(found.root) else None
-    if found.name == "layumi":  # a folder "pytorch" within the data set's own
-        names = (_plain(found.root), _plain(found.root.parent))
+def known_as(data: ReidSet) -> str | None:
+    """Which published data set this is by its layout and its folder's name; None for a user's data."""
+    if data.name in ("market1501", "dukemtmc"):
+        return data.name
+    if data.name == "cuhk03np":
+        return f"cuhk03np-{'labeled' if 'label' in data.root.name.lower() else 'detected'}"
+    if data.name == "msmt17":
+        return "msmt17" if "msmt17" in _plain(data.root) else None
+    if data.name == "layumi":  # a folder "pytorch" within the data set's own
+        names = (_plain(data.root), _plain(data.root.parent))
         return next((data for data in ("market1501", "dukemtmc", "msmt17") for name in names if data in name), None)
     return None
 
@@ -58,11 +57,11 @@ def _plain(path: Path) -> str:
     return re.sub("[^a-z0-9]", "", path.name.lower())
 
 
-def counts(found: ReidSet) -> dict[str, dict[str, int]]:
+def counts(data: ReidSet) -> dict[str, dict[str, int]]:
     """part -> images, ids (junk and distractors left out), cameras, junk, distractors."""
-    # own data may have a person 0 that is asked for; such a person is no distractor
-    zero = found.name in WITH_DISTRACTORS and 0 not in found.query.pids
-    return {name: _count(part, zero and name == "gallery", found.has_cameras) for name, part in found.parts.items()}
+    # a user's data may have a person 0 among the queries, who is no distractor then
+    zero = data.name in WITH_DISTRACTORS and 0 not in data.query.pids
+    return {name: _count(part, zero and name == "gallery", data.has_cameras) for name, part in data.parts.items()}
 
 
 def _count(part: Part, zero: bool, cameras: bool) -> dict[str, int]:

@@ -1,10 +1,11 @@
-"""A data set while it is read: rows that are good, faults that are not, and what both add up to."""
+"""A data set while it is read: its images, its faults, and the set that they make."""
 
 from __future__ import annotations
 
 import os
 import re
 import stat
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +18,9 @@ from ...data.folder import SUFFIXES
 from .sets import JUNK, Part, ReidSet
 
 PARTS = ("train", "query", "gallery")
-#: Layouts where person 0 of the gallery is nobody in particular: an image that is always wrong.
+#: Layouts where person 0 of the gallery marks a distractor: an image that is always wrong.
 WITH_DISTRACTORS = ("market1501", "dukemtmc", "market", "layumi", "cuhk03np")
-#: At the top of a set that is drawn by a program, see ``data.synthetic``.
+#: At the top of a set that is drawn by a program, see ``reid.synthetic``.
 RENDERED = "RENDERED.json"
 #: ``-1_c3s1_000401_03.jpg``: the person, then the camera. From the start of the name: a searched-for pattern would
 #: read ``cam1_c2.jpg`` as person 1.
@@ -34,32 +35,17 @@ class Fault(NamedTuple):
     message: str
 
 
-@dataclass
-class Rows:
-    """The images of a part, as they come."""
-
-    paths: list[Path] = field(default_factory=list)
-    pids: list[int] = field(default_factory=list)
-    cams: list[int] = field(default_factory=list)
-
-    def add(self, path: Path, pid: int, cam: int) -> None:
-        """Append an image."""
-        self.paths.append(path)
-        self.pids.append(pid)
-        self.cams.append(cam)
-
-    def part(self) -> Part:
-        """The rows as arrays."""
-        return Part(tuple(self.paths), np.array(self.pids, dtype=np.int64), np.array(self.cams, dtype=np.int64))
+#: An image, its person and its camera.
+Row = tuple[Path, int, int]
 
 
 @dataclass
 class Draft:
-    """What a reader found: all of it, so that a checker can name every fault and not the first alone."""
+    """All that a reader finds, so that a checker can name every fault and not only the first."""
 
     name: str
     root: Path
-    rows: dict[str, Rows] = field(default_factory=lambda: {part: Rows() for part in PARTS})
+    rows: dict[str, list[Row]] = field(default_factory=lambda: {part: [] for part in PARTS})
     faults: list[Fault] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     ignored: list[Path] = field(default_factory=list)
@@ -76,13 +62,12 @@ class Draft:
             listed = sorted(entries, key=lambda entry: entry.name)
         for entry in listed:
             stem, suffix = os.path.splitext(entry.name)
-            if entry.name.startswith(".") or suffix.lower() not in SUFFIXES:
-                if not entry.is_dir():
-                    self.ignored.append(Path(entry.path))
-                continue
+            path = Path(entry.path)
             if entry.is_dir():
                 continue
-            path = Path(entry.path)
+            if entry.name.startswith(".") or suffix.lower() not in SUFFIXES:
+                self.ignored.append(path)
+                continue
             if not self.there(path, entry):
                 continue
             first = stems.setdefault(stem.lower(), entry.name)
@@ -111,7 +96,7 @@ class Draft:
         """
         seen: dict[str, list[str]] = {}
         for part in PARTS:
-            for path in self.rows[part].paths:
+            for path, _, _ in self.rows[part]:
                 before = seen.setdefault(os.path.normcase(os.path.normpath(path)), [])
                 allowed = self.has_cameras and before == ["query"] and part == "gallery"
                 if before and not allowed:
@@ -120,7 +105,7 @@ class Draft:
 
     def finish(self) -> ReidSet:
         """The set as it was read, its notes complete; faults stay here."""
-        query, gallery = self.rows["query"].part(), self.rows["gallery"].part()
+        train, query, gallery = (_part(self.rows[name]) for name in PARTS)
         absent = np.setdiff1d(query.pids, gallery.pids)
         if absent.size and len(gallery):
             count = int(np.isin(query.pids, absent).sum())
@@ -129,50 +114,46 @@ class Draft:
             )
         if any((folder / RENDERED).is_file() for folder in self._homes()):
             self.notes.append("rendered pictures, not photographs")
-        train = self.rows["train"].part()
         return ReidSet(self.name, self.root, train, query, gallery, self.has_cameras, tuple(self.notes))
 
     def _homes(self) -> list[Path]:
-        # layumi's form and CUHK03's two variants lie one folder below what a user calls the data set
-        nested = self.name in ("layumi", "cuhk03np")
         home = self.root.parent if self.root.is_file() else self.root
-        return [home, home.parent] if nested else [home]
+        # layumi's form and CUHK03's two variants lie one folder below what a user calls the data set
+        return [home, home.parent] if self.name in ("layumi", "cuhk03np") else [home]
 
 
-def audit(found: ReidSet) -> list[Fault]:
+def _part(rows: list[Row]) -> Part:
+    pids, cams = (np.array([row[column] for row in rows], dtype=np.int64) for column in (1, 2))
+    return Part(tuple(path for path, _, _ in rows), pids, cams)
+
+
+def audit(data: ReidSet) -> list[Fault]:
     """Find what makes a whole set useless, however good its files are.
 
     These are: an empty part, fewer than two persons to learn from, junk where it cannot be, and no query with a right
     gallery image by another camera.
     """
-    faults = [
-        Fault("part", str(found.root), f"the part {name} has no images")
-        for name, part in found.parts.items()
-        if not len(part)
-    ]
-    for name in ("train", "query"):
-        part = found.parts[name]
-        for row in np.flatnonzero(part.pids == JUNK).tolist():
-            faults.append(
-                Fault("junk", str(part.paths[row]), f"person -1 is junk: expected in the gallery, not in {name}")
-            )
-    persons = np.unique(found.train.pids[found.train.pids != JUNK])
-    if len(found.train) and persons.size < 2:
-        faults.append(
-            Fault("persons", str(found.root), f"the part train shows {persons.size} person(s); expected 2 or more")
-        )
-    if len(found.query) and len(found.gallery) and not scorable(found).any():
+    root = str(data.root)
+    empty = [name for name, part in data.parts.items() if not len(part)]
+    faults = [Fault("part", root, f"the part {name} has no images") for name in empty]
+    for name, part in (("train", data.train), ("query", data.query)):
+        message = f"person -1 is junk: expected in the gallery, not in {name}"
+        faults += [Fault("junk", str(part.paths[row]), message) for row in np.flatnonzero(part.pids == JUNK)]
+    persons = np.unique(data.train.pids[data.train.pids != JUNK])
+    if len(data.train) and persons.size < 2:
+        faults.append(Fault("persons", root, f"the part train shows {persons.size} person(s); expected 2 or more"))
+    if len(data.query) and len(data.gallery) and not scorable(data).any():
         message = "no query has a right gallery image by another camera, so that nothing can be scored"
-        if found.has_cameras:
+        if data.has_cameras:
             message += "; for data without cameras use a CSV without the column camid"
-        faults.append(Fault("queries", str(found.root), message))
+        faults.append(Fault("queries", root, message))
     return faults
 
 
-def scorable(found: ReidSet) -> npt.NDArray[np.bool_]:
+def scorable(data: ReidSet) -> npt.NDArray[np.bool_]:
     """Which queries have a right gallery image by another camera, (queries,)."""
-    seen: dict[int, set[int]] = {}
-    for pid, cam in zip(found.gallery.pids.tolist(), found.gallery.cams.tolist(), strict=True):
-        seen.setdefault(pid, set()).add(cam)
-    asked = zip(found.query.pids.tolist(), found.query.cams.tolist(), strict=True)
-    return np.array([pid != JUNK and bool(seen.get(pid, set()) - {cam}) for pid, cam in asked], dtype=np.bool_)
+    seen = defaultdict[int, set[int]](set)
+    for pid, cam in zip(data.gallery.pids.tolist(), data.gallery.cams.tolist(), strict=True):
+        seen[pid].add(cam)
+    queries = zip(data.query.pids.tolist(), data.query.cams.tolist(), strict=True)
+    return np.array([pid != JUNK and bool(seen[pid] - {cam}) for pid, cam in queries], dtype=np.bool_)

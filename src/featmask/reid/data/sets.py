@@ -20,8 +20,8 @@ class Part:
 
     Attributes:
         paths: N files.
-        pids: (N,) whole numbers, one a person; -1 is junk: neither right nor wrong.
-        cams: (N,) whole numbers, one a camera, as the data set numbers them.
+        pids: (N,) persons' numbers; -1 is junk: neither right nor wrong.
+        cams: (N,) cameras' numbers, as the data set has them.
 
     Raises:
         FeatmaskError: columns of unequal length.

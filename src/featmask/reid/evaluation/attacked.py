@@ -19,9 +19,10 @@ from ...records.names import CLEAN, attack_suite, figure_of, ranking_name, worst
 from ...records.suite import Suite
 from ...utils.progress import progress
 from ..attacks import Guides, MetricAttack, MisRanking, choose_guides, guides_rule, perturb
+from ..data.sets import JUNK
 from .adversarial_images import file_names, save_pictures
 from .attacked_side import Attack, AttackedSide, check_call, check_same_model, choose_side
-from .retrieval import JUNK, Described, features_of, outcomes, rank_scores, recorded, who
+from .retrieval import Described, features_of, outcomes, rank_scores, recorded, who
 
 UPPER_BOUND = "first-order attacks alone: an upper bound on what survives"
 ONE_ATTACK = "SMA and ODFA have one objective on features of length 1: they are one attack from two papers"
@@ -53,21 +54,18 @@ def attack_retrieval(
 
     Args:
         model: pixels in [0, 1] -> features, exactly what retrieval compares; differentiable.
-        query: the images that are searched for, with their clean features by this model.
-        gallery: the images that are searched, likewise.
+        query: the images that are searched for, with their clean features by this model; ``gallery`` likewise.
+        gallery: the images that are searched.
         attacks: of any kinds and sizes, each name once.
         on: ``query``: each scored query is attacked. ``gallery``: the gallery images of the scored queries' persons
-            are, as someone would who does not want to be found; all others stay clean.
+            are, as if these persons did not want to be found; all others stay clean.
         limit: score only so many queries, drawn once and the same for every model; None: all that have a match.
         guides: images that an image is pushed from at most, see :func:`featmask.reid.attacks.choose_guides`. They are
             taken from the other side of the search.
-        average_precision: ``standard`` or ``trapezoid``.
+        average_precision: with ``split``, ``notes`` and ``settings`` as for :func:`evaluate_retrieval`.
         batch_size: images per step.
         device: where to compute; default: where the model is.
         seed: of the attacks' random starts.
-        split: what the data are, for the record.
-        notes: what must be said wherever the figures are shown.
-        settings: more of what is needed to repeat it, for the record.
         pictures: a folder that gets the adversarial images as PNG, ``<attack>/<file>.png``; where files
             have one name, with the image's row in front.
 
@@ -111,11 +109,10 @@ def attack_retrieval(
     }
     if any(isinstance(attack, MetricAttack) and attack.needs_guides for attack in attacks):
         record["guides"] = guides_rule(guides)
-    warned = [UPPER_BOUND]
     kinds = {attack.kind for attack in attacks if isinstance(attack, MetricAttack)}
-    warned += [ONE_ATTACK] if {"sma", "odfa"} <= kinds else []
+    warned = (UPPER_BOUND, ONE_ATTACK) if {"sma", "odfa"} <= kinds else (UPPER_BOUND,)
     metrics = {figure_of(name): float(values.mean()) for name, values in columns.items()}
-    suite = Suite(attack_suite(on), split, len(side.queries), metrics, record, tuple(warned))
+    suite = Suite(attack_suite(on), split, len(side.queries), metrics, record, warned)
     return Evaluation(suite, {**who(query, side.queries), **columns})
 
 
@@ -158,13 +155,8 @@ def adversarial(
 ) -> torch.Tensor:
     """Adversarial 8-bit pixels of one batch, their budget recomputed before and after the rounding.
 
-    Args:
-        model: see ``attack_retrieval``, frozen by the caller.
-        attack: of any kind.
-        x: (N, C, H, W) in [0, 1].
-        guides: those of ``guides_of`` for these images.
-        clean: (N, D) their clean features.
-        generator: of random starts.
+    The caller has frozen the model; ``guides`` are those of ``guides_of`` for the images ``x``, (N, C, H, W) in [0, 1],
+    and ``clean`` (N, D) their clean features. The generator is that of random starts.
     """
     if isinstance(attack, MisRanking):
         with torch.no_grad():
@@ -183,7 +175,7 @@ def guides_of(attack: Attack, chosen: Described, pool: Described, count: int) ->
         return None
     numbers: dict[Path, int] = {}
     own, others = (np.array([numbers.setdefault(path, len(numbers)) for path in d.paths]) for d in (chosen, pool))
-    # person 0 of a gallery is many people, unless someone asks for that person
+    # person 0 of a gallery is many people, unless a query shows that person
     distractors = [] if (chosen.pids == 0).any() else [0]
     return choose_guides(
         chosen.pids,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,11 +14,11 @@ from torch import nn
 from ...errors import FeatmaskError
 from ...retrieval import RetrievalScores
 from ..attacks import MetricAttack, MisRanking
-from .retrieval import JUNK, Described, features_of, rank_scores
+from ..data.sets import JUNK
+from .retrieval import Described, features_of, rank_scores
 
 Attack = MetricAttack | MisRanking
 
-SIDES = ("query", "gallery")
 #: The queries that are attacked, where only some are: drawn once, the same for every model.
 _CHOICE_SEED = 0
 #: Images that are described again to see whether the clean features are this model's, and by how much (as a share of
@@ -48,15 +49,14 @@ def check_call(attacks: Sequence[Attack], on: str, limit: int | None) -> None:
     Raises:
         FeatmaskError: no attacks or one twice, an unknown side, or a limit below 1.
     """
-    if on not in SIDES:
-        raise FeatmaskError(f"on: expected {' or '.join(SIDES)}, got {on!r}")
+    if on not in ("query", "gallery"):
+        raise FeatmaskError(f"on: expected query or gallery, got {on!r}")
     if limit is not None and limit < 1:
         raise FeatmaskError(f"limit: expected 1 or more queries, or None for all; got {limit}")
     if not attacks:
         raise FeatmaskError("expected at least one attack")
-    names = [attack.name for attack in attacks]
-    for name in names:
-        if names.count(name) > 1:
+    for name, count in Counter(attack.name for attack in attacks).items():
+        if count > 1:
             raise FeatmaskError(f"{name} twice: figures are told apart by an attack's kind and size; run one at a time")
 
 
@@ -67,9 +67,9 @@ def check_same_model(model: nn.Module, side: AttackedSide, device: torch.device)
         FeatmaskError: they are not.
     """
     some = side.target.take(side.rows[:_PROBED])
-    found = features_of(model, some.pixels(range(len(some.rows))).to(device)).float().cpu()
+    again = features_of(model, some.pixels(range(len(some.rows))).to(device)).float().cpu()
     limit = _SAME * float(some.features.norm(dim=1).max())
-    if found.shape != some.features.shape or not float((found - some.features).norm(dim=1).max()) <= limit:
+    if again.shape != some.features.shape or not float((again - some.features).norm(dim=1).max()) <= limit:
         raise FeatmaskError("the clean features are another model's: describe both sides by the attacked model first")
 
 

@@ -1,4 +1,4 @@
-"""Embeddings: features of both sides of a search, and the scores of their ranking, an outcome for every query."""
+"""Embeddings: features of both sides of a search, and the scores of their ranking, one outcome per query."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from ...retrieval import RetrievalScores, rerank
 from ...retrieval import evaluate as score
 from ...utils.progress import progress
 from ..attacks.embedding import check_features
+from ..data.sets import JUNK
 from ..people import Side
 
-JUNK = -1
 RANKS = (1, 5, 10, 20)
 #: Of ``RetrievalScores.rules``: how often a rule was met is no rule.
-_COUNTS = ("junk_removed", "queries", "queries_without_match", "gallery")
+_COUNTS = ("queries", "queries_without_match", "gallery", "junk_removed")
 
 
 @dataclass(frozen=True)
@@ -56,10 +56,6 @@ class Described:
     def pixels(self, rows: Sequence[int]) -> torch.Tensor:
         """Some of the images, (len(rows), C, H, W) in [0, 1]."""
         return torch.stack([self.side.photos[int(self.rows[row])].image for row in rows])
-
-    def without_junk(self) -> Described:
-        """What re-ranking may see: junk takes part in no neighbourhood."""
-        return self.take(np.flatnonzero(self.pids != JUNK))
 
     def take(self, rows: npt.NDArray[np.int64]) -> Described:
         """Some of the images."""
@@ -98,18 +94,18 @@ def describe(
             over the same images differ.
     """
     where = torch.device(device) if device is not None else device_of(model)
-    found: list[torch.Tensor] = []
+    batches: list[torch.Tensor] = []
     with frozen(model, where), progress(title, len(side)) as bar:
         for batch in DataLoader(side.photos, batch_size=batch_size):
             pixels = batch[0].to(where)
             features = features_of(model, pixels)
-            if not found:
+            if not batches:
                 is_random(model, pixels, features)
-            found.append(features.float().cpu())
+            batches.append(features.float().cpu())
             bar.advance(len(pixels))
-    if not found:
+    if not batches:
         raise FeatmaskError("there is nothing to evaluate: a side of the search has no images")
-    return Described(torch.cat(found), side.pids, side.cams if cameras else None, side, np.arange(len(side)))
+    return Described(torch.cat(batches), side.pids, side.cams if cameras else None, side, np.arange(len(side)))
 
 
 def features_of(model: nn.Module, pixels: torch.Tensor) -> torch.Tensor:
@@ -144,9 +140,7 @@ def evaluate_retrieval(
         suite: the record's name; ``reranked`` orders the gallery anew by k-reciprocal neighbours, every other name by
             Euclidean distance.
         average_precision: ``standard`` or ``trapezoid``.
-        k1: of re-ranking.
-        k2: of re-ranking.
-        lambda_: of re-ranking.
+        k1, k2, lambda_: of re-ranking, see :func:`featmask.retrieval.rerank`.
         split: what the data are, for the record.
         notes: what must be said wherever the figures are shown.
         settings: more of what is needed to repeat it, for the record.
@@ -158,7 +152,7 @@ def evaluate_retrieval(
     searched, distances = gallery, None
     if suite == "reranked":
         extra |= {"k1": k1, "k2": k2, "lambda": lambda_}
-        searched = gallery.without_junk()
+        searched = gallery.take(np.flatnonzero(gallery.pids != JUNK))  # junk takes part in no neighbourhood
         distances = rerank(query.features, searched.features, k1=k1, k2=k2, lambda_=lambda_)
     scores = rank_scores(query, searched, average_precision, distances)
     valid = np.flatnonzero(scores.first_hit >= 0)
@@ -205,14 +199,8 @@ def outcomes(scores: RetrievalScores, rows: npt.NDArray[np.int64]) -> dict[str, 
 
 def recorded(scores: RetrievalScores, order: str = "") -> dict[str, Any]:
     """A score's rules and sizes, as a record holds them."""
-    rules = {key: value for key, value in scores.rules.items() if key not in _COUNTS}
+    rules = dict(scores.rules)
+    queries, no_match, gallery, junk = (rules.pop(name) for name in _COUNTS)
     if order:
         rules["metric"] = f"{order}, Euclidean distance of the features"
-    counts = scores.rules
-    return {
-        "rules": rules,
-        "queries": counts["queries"],
-        "no_match": counts["queries_without_match"],
-        "gallery": counts["gallery"],
-        "junk_removed": counts["junk_removed"],
-    }
+    return {"rules": rules, "queries": queries, "no_match": no_match, "gallery": gallery, "junk_removed": junk}

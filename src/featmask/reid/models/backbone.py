@@ -70,20 +70,6 @@ class _CallTracer(fx.Tracer):
         return True
 
 
-class _Shapes(fx.Interpreter):
-    """Runs a graph and notes the shape of every tensor."""
-
-    def __init__(self, module: fx.GraphModule) -> None:
-        super().__init__(module)
-        self.shapes: dict[fx.Node, Size] = {}
-
-    def run_node(self, n: fx.Node) -> Any:
-        out = super().run_node(n)
-        if isinstance(out, torch.Tensor):
-            self.shapes[n] = tuple(out.shape)
-        return out
-
-
 def _until_maps(name: str, model: nn.Module) -> nn.Module:
     """A torchvision classifier cut behind its last maps; what only the head needs is left out.
 
@@ -92,14 +78,15 @@ def _until_maps(name: str, model: nn.Module) -> nn.Module:
     try:
         with evaluating(model), torch.no_grad():
             graph = _CallTracer().trace(model)
-            run = _Shapes(fx.GraphModule(model, graph))
+            run = fx.Interpreter(fx.GraphModule(model, graph), garbage_collect_values=False)
             run.run(torch.zeros(1, 3, _SQUARE, _SQUARE))
     except Exception as error:
         raise _no_maps(name, f"it cannot be cut ({_reason(error)})") from error
-    nodes = [node for node in graph.nodes if node in run.shapes and node.op not in ("placeholder", "get_attr")]
-    maps = [node for node in nodes if _has_maps(run.shapes[node]) and not _is_adaptive(model, node)]
+    shapes = {node: tuple(value.shape) for node, value in run.env.items() if isinstance(value, torch.Tensor)}
+    nodes = [node for node in graph.nodes if node in shapes and node.op not in ("placeholder", "get_attr")]
+    maps = [node for node in nodes if _has_maps(shapes[node]) and not _is_adaptive(model, node)]
     behind = nodes[nodes.index(maps[-1]) + 1 :] if maps else nodes
-    tokens = [run.shapes[node] for node in behind if len(run.shapes[node]) == 3]
+    tokens = [shapes[node] for node in behind if len(shapes[node]) == 3]
     if tokens or not maps:
         raise _no_maps(name, f"inside it has {_text(tokens[0])}" if tokens else "inside it has no maps either")
     (output,) = graph.find_nodes(op="output")
@@ -140,9 +127,8 @@ def _keep_last_resolution(name: str, model: nn.Module, in_chans: int, shape: Siz
     try:
         after = _shape_of_maps(model, in_chans)
     except Exception as error:
-        raise FeatmaskError(
-            f"{hint} (with a stride of 1 its branches do not fit together: {_reason(error)})"
-        ) from error
+        why = f"with a stride of 1 its branches do not fit together: {_reason(error)}"
+        raise FeatmaskError(f"{hint} ({why})") from error
     expected = (*shape[:2], 2 * shape[2], 2 * shape[3])
     if after != expected:
         raise FeatmaskError(f"{hint} (expected maps of {_text(expected)}, got {_text(after)})")
@@ -160,8 +146,7 @@ def _set_stride_to_1(module: nn.Module) -> None:
 
 def _shape_of_maps(model: nn.Module, in_chans: int) -> Size:
     with evaluating(model), torch.no_grad():
-        out = model(torch.zeros(1, in_chans, _HEIGHT, _WIDTH))
-    return tuple(out.shape)
+        return tuple(model(torch.zeros(1, in_chans, _HEIGHT, _WIDTH)).shape)
 
 
 def _no_maps(name: str, found: str) -> FeatmaskError:

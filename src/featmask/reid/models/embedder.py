@@ -47,14 +47,8 @@ def build_embedder(
     Args:
         name: of the backbone, with ``in_chans``, ``pretrained`` and ``last_stride`` as for :func:`build_backbone`.
         num_ids: identities in training.
-        in_chans: channels of an image.
-        pretrained: ImageNet weights for the backbone.
-        last_stride: 1 doubles the resolution of the maps.
-        pool: ``gap`` or ``gem``.
-        head: ``linear``, ``classblock``, ``bnneck`` or ``pcb``, with the options below as for :func:`build_head`.
-        bottleneck: features of ``classblock``.
-        dropout: of ``classblock`` and ``pcb``.
-        parts: stripes of ``pcb``.
+        head: ``linear``, ``classblock``, ``bnneck`` or ``pcb``, with ``pool`` (``gap`` or ``gem``), ``bottleneck``,
+            ``dropout`` and ``parts`` as for :func:`build_head`.
 
     Raises:
         FeatmaskError: as :func:`build_backbone` and :func:`build_head`.

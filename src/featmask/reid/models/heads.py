@@ -22,7 +22,7 @@ from torch import nn
 from torch.nn import functional
 
 from ...errors import FeatmaskError
-from .pooling import AveragePool, build_pool
+from .pooling import build_pool
 
 HEADS = ("linear", "classblock", "bnneck", "pcb")
 
@@ -31,7 +31,7 @@ class Outputs(NamedTuple):
     """What a head returns in training mode.
 
     Attributes:
-        logits: (N, ids) of each classifier: one, or one a stripe.
+        logits: (N, ids) of each classifier: one, or one per stripe.
         features: (N, F), what metric losses act on.
     """
 
@@ -42,10 +42,9 @@ class Outputs(NamedTuple):
 class LinearHead(nn.Module):
     """A linear classifier on the pooled vector, which is the feature in both modes."""
 
-    def __init__(self, channels: int, num_ids: int, pool: nn.Module | None = None) -> None:
+    def __init__(self, channels: int, num_ids: int, pool: nn.Module) -> None:
         super().__init__()
-        self.length = channels
-        self.pool = pool or AveragePool()
+        self.length, self.pool = channels, pool
         self.classifier = nn.Linear(channels, num_ids)
 
     def forward(self, maps: torch.Tensor) -> Outputs | torch.Tensor:
@@ -70,37 +69,24 @@ class Bottleneck(nn.Module):
         for layer in (self.reduce, self.norm, self.classifier):
             nn.init.zeros_(layer.bias)
 
-    def features(self, vectors: torch.Tensor) -> torch.Tensor:
-        """Features (N, width), before dropout, of vectors (N, channels)."""
-        out: torch.Tensor = self.norm(self.reduce(vectors))
-        return out
-
-    def logits(self, features: torch.Tensor) -> torch.Tensor:
-        """Logits (N, ids) of features (N, width)."""
-        out: torch.Tensor = self.classifier(self.dropout(features))
-        return out
+    def forward(self, vectors: torch.Tensor) -> Outputs | torch.Tensor:
+        """Outputs (training) or features (N, width), both before dropout, of vectors (N, channels)."""
+        features: torch.Tensor = self.norm(self.reduce(vectors))
+        return Outputs((self.classifier(self.dropout(features)),), features) if self.training else features
 
 
 class ClassBlock(nn.Module):
     """The head of layumi/Person_reID_baseline_pytorch: pool, then a :class:`Bottleneck`, without an activation."""
 
-    def __init__(
-        self,
-        channels: int,
-        num_ids: int,
-        pool: nn.Module | None = None,
-        bottleneck: int = 512,
-        dropout: float = 0.5,
-    ) -> None:
+    def __init__(self, channels: int, num_ids: int, pool: nn.Module, bottleneck: int, dropout: float) -> None:
         super().__init__()
-        self.length = bottleneck
-        self.pool = pool or AveragePool()
+        self.length, self.pool = bottleneck, pool
         self.block = Bottleneck(channels, num_ids, bottleneck, dropout)
 
     def forward(self, maps: torch.Tensor) -> Outputs | torch.Tensor:
         """Outputs (training) or features (N, bottleneck) of maps (N, channels, h, w)."""
-        features = self.block.features(self.pool(maps))
-        return Outputs((self.block.logits(features),), features) if self.training else features
+        out: Outputs | torch.Tensor = self.block(self.pool(maps))
+        return out
 
 
 class BNNeck(nn.Module):
@@ -109,10 +95,9 @@ class BNNeck(nn.Module):
     The norm's bias stays 0 and the classifier has none: identities are told apart by angle.
     """
 
-    def __init__(self, channels: int, num_ids: int, pool: nn.Module | None = None) -> None:
+    def __init__(self, channels: int, num_ids: int, pool: nn.Module) -> None:
         super().__init__()
-        self.length = channels
-        self.pool = pool or AveragePool()
+        self.length, self.pool = channels, pool
         self.norm = nn.BatchNorm1d(channels)
         self.norm.bias.requires_grad_(False)
         self.classifier = nn.Linear(channels, num_ids, bias=False)
@@ -128,22 +113,15 @@ class BNNeck(nn.Module):
 class PartHead(nn.Module):
     """Part-based convolutional baseline (Sun et al. 2018): one classifier for each horizontal stripe.
 
-    Stripes are averages; the :class:`Bottleneck` of each has no activation, as in layumi's version. Features are the
-    stripes before it, each of length 1, one after the other.
+    Stripes are averages; the :class:`Bottleneck` of each, to 256, has no activation, as in layumi's version. Features
+    are the stripes before it, each of length 1, one after the other.
     """
 
-    def __init__(
-        self,
-        channels: int,
-        num_ids: int,
-        parts: int = 6,
-        bottleneck: int = 256,
-        dropout: float = 0.5,
-    ) -> None:
+    def __init__(self, channels: int, num_ids: int, parts: int, dropout: float) -> None:
         super().__init__()
         self.parts, self.length = parts, parts * channels
         self.dropout = nn.Dropout(dropout)
-        self.blocks = nn.ModuleList(Bottleneck(channels, num_ids, bottleneck, dropout) for _ in range(parts))
+        self.blocks = nn.ModuleList(Bottleneck(channels, num_ids, 256, dropout) for _ in range(parts))
 
     def forward(self, maps: torch.Tensor) -> Outputs | torch.Tensor:
         """Outputs (training) or features (N, parts * channels) of maps (N, channels, h, w).
@@ -160,10 +138,8 @@ class PartHead(nn.Module):
         features = functional.normalize(stripes, dim=1).transpose(1, 2).flatten(1)
         if not self.training:
             return features
-        vectors = self.dropout(stripes).unbind(2)
-        blocks = [block for block in self.blocks if isinstance(block, Bottleneck)]
-        pairs = zip(blocks, vectors, strict=True)
-        return Outputs(tuple(block.logits(block.features(vector)) for block, vector in pairs), features)
+        pairs = zip(self.blocks, self.dropout(stripes).unbind(2), strict=True)
+        return Outputs(tuple(block(vector).logits[0] for block, vector in pairs), features)
 
 
 def build_head(
@@ -204,5 +180,5 @@ def build_head(
     if name == "bnneck":
         return BNNeck(channels, num_ids, pooling)
     if name == "pcb":
-        return PartHead(channels, num_ids, parts, dropout=dropout)
+        return PartHead(channels, num_ids, parts, dropout)
     raise FeatmaskError(f"no head {name!r}; expected one of {', '.join(HEADS)}")

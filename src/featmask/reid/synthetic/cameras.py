@@ -57,18 +57,14 @@ def camera_of(world: World, number: int) -> Camera:
     length = float(np.sqrt(slant**2 + lift**2 + 0.64))
     cast = np.array(domain.casts[(number - 1) % len(domain.casts)]) * rng.normal(1.0, 0.015, 3)
     pitch = float(rng.uniform(*domain.pitch))
+    ranges = ("gain", "gamma", "haze", "ambient", "noise", "blur")
     return Camera(
         pitch=math.radians(pitch),
         facing=math.radians((0, 180, 75, 215, 320, 120)[(number - 1) % 6]),
         spread=math.radians(34),
-        gain=float(rng.uniform(*domain.gain)),
-        gamma=float(rng.uniform(*domain.gamma)),
-        haze=float(rng.uniform(*domain.haze)),
+        **{name: float(rng.uniform(*getattr(domain, name))) for name in ranges},
         cast=(float(cast[0]), float(cast[1]), float(cast[2])),
         light=(slant / length, lift / length, 0.8 / length),
-        ambient=float(rng.uniform(*domain.ambient)),
-        noise=float(rng.uniform(*domain.noise)),
-        blur=float(rng.uniform(*domain.blur)),
         quality=int(rng.integers(domain.quality[0], domain.quality[1] + 1)),
         # all cameras see all kinds of places: what is behind people must not give the camera away
         backdrop=panorama(world, number, domain.scenes, pitch),

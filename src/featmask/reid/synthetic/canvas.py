@@ -19,6 +19,8 @@ Paint = Callable[[Floats, Floats], Floats]
 #: Middles of pixels, as many as the largest canvas has in a row or column.
 _MIDDLES = np.arange(2048, dtype=np.float32) + np.float32(0.5)
 Point = tuple[float, float]
+#: Rows and columns.
+Area = tuple[slice, slice]
 
 
 @dataclass
@@ -41,10 +43,7 @@ class Canvas:
         """Paint a capsule from ``start`` (radius ``r0``) to ``end`` (``r1``), in pixels."""
         (x0, y0), (x1, y1) = start, end
         reach = max(r0, r1) + 1.0
-        area = self._area(min(x0, x1) - reach, min(y0, y1) - reach, max(x0, x1) + reach, max(y0, y1) + reach)
-        if area is None:
-            return
-        rows, columns, y, x = area
+        area, y, x = self._area(min(x0, x1) - reach, min(y0, y1) - reach, max(x0, x1) + reach, max(y0, y1) + reach)
         dx, dy = x1 - x0, y1 - y0
         length = max(float(np.hypot(dx, dy)), 1e-3)
         ex, ey = dx / length, dy / length
@@ -56,17 +55,14 @@ class Canvas:
         beyond = along - v * length
         cover = _clip(radius - np.sqrt(across * across + beyond * beyond) + 0.5, 0.0)
         u = _clip(across / radius, -1.0)
-        self._put(rows, columns, cover, u, v, (-ey, -ex), paint, cloth)
+        self._put(area, cover, u, v, (-ey, -ex), paint, cloth)
 
     def trunk(
         self, ys: Sequence[float], centres: Sequence[float], halves: Sequence[float], paint: Paint, cloth: bool = True
     ) -> None:
         """Paint what has its centre and half width given at the heights ``ys`` (ascending), in pixels."""
         reach = max(halves) + 1.0
-        area = self._area(min(centres) - reach, ys[0], max(centres) + reach, ys[-1])
-        if area is None:
-            return
-        rows, columns, y, x = area
+        area, y, x = self._area(min(centres) - reach, ys[0], max(centres) + reach, ys[-1])
         centre = _between(y, ys, centres)
         half = np.maximum(_between(y, ys, halves), np.float32(0.3))
         offset = x - centre
@@ -74,36 +70,22 @@ class Canvas:
         cover = cover * _clip(np.minimum(y - ys[0], ys[-1] - y) + 0.5, 0.0)
         u = _clip(offset / half, -1.0)
         v = _clip((y - ys[0]) / max(ys[-1] - ys[0], 1e-3), 0.0) + np.zeros_like(u)
-        self._put(rows, columns, cover, u, v, (1.0, 0.0), paint, cloth)
+        self._put(area, cover, u, v, (1.0, 0.0), paint, cloth)
 
     def shade(self, x: float, y: float, wide: float, high: float, strength: float) -> None:
         """Darken a soft ellipse: a shadow."""
-        area = self._area(x - wide, y - high, x + wide, y + high)
-        if area is None:
-            return
-        rows, columns, ys, xs = area
+        area, ys, xs = self._area(x - wide, y - high, x + wide, y + high)
         depth = np.clip(1.0 - ((xs - x) / wide) ** 2 - ((ys - y) / high) ** 2, 0.0, 1.0)
-        self.pixels[rows, columns] *= (1.0 - strength * np.sqrt(depth))[..., None]
+        self.pixels[area] *= (1.0 - strength * np.sqrt(depth))[..., None]
 
-    def _area(self, left: float, top: float, right: float, bottom: float) -> tuple[slice, slice, Floats, Floats] | None:
+    def _area(self, left: float, top: float, right: float, bottom: float) -> tuple[Area, Floats, Floats]:
+        """The part of a rectangle that is on the canvas, maybe none of it, and the middles of its pixels."""
         height, width = self.pixels.shape[:2]
-        x0, x1 = max(int(left), 0), min(int(right) + 2, width)
-        y0, y1 = max(int(top), 0), min(int(bottom) + 2, height)
-        if x0 >= x1 or y0 >= y1:
-            return None
-        return slice(y0, y1), slice(x0, x1), _MIDDLES[y0:y1, None], _MIDDLES[None, x0:x1]
+        rows = slice(max(int(top), 0), max(min(int(bottom) + 2, height), 0))
+        columns = slice(max(int(left), 0), max(min(int(right) + 2, width), 0))
+        return (rows, columns), _MIDDLES[rows, None], _MIDDLES[None, columns]
 
-    def _put(
-        self,
-        rows: slice,
-        columns: slice,
-        cover: Floats,
-        u: Floats,
-        v: Floats,
-        axis: tuple[float, float],
-        paint: Paint,
-        cloth: bool,
-    ) -> None:
+    def _put(self, area: Area, cover: Floats, u: Floats, v: Floats, axis: Point, paint: Paint, cloth: bool) -> None:
         """Light a part's colours and lay them over what is there; ``axis`` is where u points (right, up)."""
         lx, ly, lz = self.light
         facing = u * np.float32(axis[0] * lx + axis[1] * ly) + np.sqrt(1.0 - u * u) * np.float32(lz)
@@ -111,7 +93,7 @@ class Canvas:
         if cloth:
             bright *= self.folds.take((v * 40).astype(np.intp) * 64 + ((u + 1.0) * 15).astype(np.intp))
         colours = paint(u, v) * bright[..., None]
-        under = self.pixels[rows, columns]
+        under = self.pixels[area]
         colours -= under
         colours *= cover[..., None]
         under += colours

@@ -142,7 +142,7 @@ def head(person: Person, facing: float) -> Paint:
     return paint
 
 
-def backpack(person: Person, facing: float) -> Paint:
+def backpack(person: Person) -> Paint:
     """A rucksack with a flap and a pocket."""
 
     def paint(u: Floats, v: Floats) -> Floats:

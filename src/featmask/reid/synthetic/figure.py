@@ -10,7 +10,7 @@ import numpy as np
 from . import clothes
 from .canvas import Canvas, Paint, plain
 from .people import Person
-from .view import Place, Pose, View
+from .view import Place, View
 
 Part = tuple[float, Callable[[], None]]
 
@@ -22,18 +22,12 @@ def paint_person(canvas: Canvas, person: Person, view: View) -> None:
         part()
 
 
-def _swing(pose: Pose, side: int) -> tuple[float, float]:
-    """Angles of a thigh and of a knee."""
-    angle = pose.stride * math.sin(pose.phase + (0.0 if side > 0 else math.pi))
-    lift = math.cos(pose.phase + (0.0 if side > 0 else math.pi))
-    return angle, pose.stride * (0.35 + 0.9 * max(0.0, lift))
-
-
 def _legs(canvas: Canvas, person: Person, view: View) -> list[Part]:
     parts: list[Part] = []
     under = -0.3  # whatever the step, hems hang over thighs
     for side in (-1, 1):
-        thigh, knee = _swing(view.pose, side)
+        phase, stride = view.pose.phase + (0.0 if side > 0 else math.pi), view.pose.stride
+        thigh, knee = stride * math.sin(phase), stride * (0.35 + 0.9 * max(0.0, math.cos(phase)))
         hip = (side * 0.052 * person.girth, 0.52, 0.0)
         knee_at = (hip[0] * 1.05, hip[1] - 0.245 * math.cos(thigh), 0.245 * math.sin(thigh))
         shin = thigh - knee
@@ -69,7 +63,8 @@ def _arms(canvas: Canvas, person: Person, view: View) -> list[Part]:
             _limb(canvas, view, wrist, hand, 0.018, 0.016, plain(person.skin), beyond + 0.02),
         ]
         if person.bag == "hand" and side == person.side:
-            parts.append(_hand_bag(canvas, person, view, hand))
+            place = (hand[0] + side * 0.01, hand[1] - 0.075, hand[2])
+            parts.append(_box(canvas, person, view, place, 0.058 * person.bag_size, 0.062 * person.bag_size, 0.03))
     return parts
 
 
@@ -149,17 +144,12 @@ def _bag(canvas: Canvas, person: Person, view: View) -> list[Part]:
         half, high = view.half(0.085 * size, 0.06 * size, place), view.size(0.12 * size, place)
         rows = [y - high, y - high * 0.75, y, y + high * 0.9, y + high]
         halves = [half * 0.6, half * 0.95, half, half, half * 0.8]
-        paint = clothes.backpack(person, view.pose.facing)
+        paint = clothes.backpack(person)
         return [(_above(view, 0.045), lambda: canvas.trunk(rows, [x] * 5, halves, paint))]
     if person.bag == "shoulder":
         place = (person.side * 0.115 * person.girth, 0.50, 0.01)
         return [_box(canvas, person, view, place, 0.055 * size, 0.058 * size, 0.04)]
     return []
-
-
-def _hand_bag(canvas: Canvas, person: Person, view: View, hand: Place) -> Part:
-    place = (hand[0] + person.side * 0.01, hand[1] - 0.075, hand[2])
-    return _box(canvas, person, view, place, 0.058 * person.bag_size, 0.062 * person.bag_size, 0.03)
 
 
 def _box(canvas: Canvas, person: Person, view: View, place: Place, wide: float, high: float, nearer: float) -> Part:

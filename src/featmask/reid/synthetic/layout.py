@@ -35,26 +35,17 @@ class File:
 
 def plan(world: World) -> Iterator[File]:
     """Every picture of a world; names follow Market-1501, with PNG for JPEG (lossless)."""
-    for number in range(world.train_ids):
-        pid = 2 * number + 2
+    for pid in [*range(2, 2 * world.train_ids + 1, 2), *range(1, 2 * world.test_ids, 2)]:
+        test = pid % 2
         for camera in seen_by(world, pid):
-            for shot in range(world.shots):
-                yield _of(world, TRAIN, pid, camera, shot)
-    for number in range(world.test_ids):
-        pid = 2 * number + 1
-        for camera in seen_by(world, pid):
-            for shot in range(world.shots + 1):
-                yield _of(world, GALLERY if shot else QUERY, pid, camera, shot)
-    for number in range(world.distractors):
-        camera = number % world.cameras + 1
-        yield File(GALLERY, _name("0000", camera, number, 0), partial(distractor, world, number, camera))
-    for number in range(world.junk):
-        camera = number % world.cameras + 1
-        yield File(GALLERY, _name("-1", camera, number, 0), partial(junk, world, number, camera))
-
-
-def _of(world: World, folder: str, pid: int, camera: int, shot: int) -> File:
-    return File(folder, _name(f"{pid:04d}", camera, pid, shot), partial(shot_of, world, pid, camera, shot))
+            for shot in range(world.shots + test):
+                folder = (GALLERY if shot else QUERY) if test else TRAIN
+                name = _name(f"{pid:04d}", camera, pid, shot)
+                yield File(folder, name, partial(shot_of, world, pid, camera, shot))
+    for text, count, render in (("0000", world.distractors, distractor), ("-1", world.junk, junk)):
+        for number in range(count):
+            camera = number % world.cameras + 1
+            yield File(GALLERY, _name(text, camera, number, 0), partial(render, world, number, camera))
 
 
 def _name(pid: str, camera: int, number: int, shot: int) -> str:
@@ -68,13 +59,9 @@ def render_world(world: World, root: str | Path | None = None) -> Path:
     A finished folder of the same parameters is used again. Whatever ends the rendering early, ``root`` holds all of it
     or nothing.
 
-    Args:
-        world: what to render.
-        root: the folder; by default one of the user's cache (``$FEATMASK_CACHE``, else ``$XDG_CACHE_HOME/featmask``,
-            else ``~/.cache/featmask``), named after the parameters.
-
     Returns:
-        The folder.
+        ``root``; by default a folder of the user's cache (``$FEATMASK_CACHE``, else ``$XDG_CACHE_HOME/featmask``, else
+        ``~/.cache/featmask``), named after the parameters.
 
     Raises:
         FeatmaskError: the folder holds something else: other parameters, another format, other files, too few pictures.
@@ -95,7 +82,7 @@ def render_world(world: World, root: str | Path | None = None) -> Path:
                     bar.advance()
             write_json(beside / RENDERED, _record(world))
     except OSError:
-        # someone else may have put the same one there meanwhile
+        # another process may have put the same world there meanwhile
         if not _finished(target, world):
             raise
     return target

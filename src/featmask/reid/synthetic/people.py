@@ -106,7 +106,7 @@ def pick(rng: np.random.Generator, weights: Weights) -> str:
 
 
 def colour(rng: np.random.Generator, weights: Weights) -> Colour:
-    """A named colour by its weight, in a shade of one's own."""
+    """A named colour by its weight, in a shade of this person's."""
     return jitter(rng, COLOURS[pick(rng, weights)], 0.035)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ...errors import require
-from .canvas import Canvas, Floats, plain
+from .canvas import Canvas, plain
 from .domains import Colour
 from .world import SCENE, World
 
@@ -33,11 +33,8 @@ GROUNDS: dict[str, tuple[Colour, Colour]] = {
 def panorama(world: World, camera: int, scenes: tuple[str, ...], pitch: float) -> npt.NDArray[np.uint8]:
     """A strip of the places that a camera sees, side by side, at twice the height of a picture.
 
-    Args:
-        world: gives the size and the random stream.
-        camera: its number.
-        scenes: names of ``GROUNDS``; each gets ``SPAN`` double widths.
-        pitch: degrees; the steeper, the more of the ground is seen.
+    Each of the ``scenes`` (names of ``GROUNDS``) gets ``SPAN`` double widths. The steeper the ``pitch`` (degrees), the
+    more of the ground is seen.
     """
     parts = [_place(world, world.stream(SCENE, camera, number), name, pitch) for number, name in enumerate(scenes)]
     return np.concatenate(parts, axis=1)
@@ -58,16 +55,11 @@ def _place(world: World, rng: np.random.Generator, scene: str, pitch: float) -> 
     _ground(pen, scene, rng, width, edge, height)
     _things(pen, scene, rng, width, edge, height)
     picture = picture.filter(blur.GaussianBlur(1.3 * world.height / 128))
-    grain = rng.normal(1.0, 0.05, (height, width)) * _cloud(rng, height, width, 16, 0.07)
+    grain = rng.normal(1.0, 0.05, (height, width))
+    # soft spots: brightness factors that vary over 16 pixels
+    coarse = rng.normal(1.0, 0.07, (height // 16 + 2, width // 16 + 2)).astype(np.float32)
+    grain *= np.asarray(image.fromarray(coarse).resize((width, height), image.Resampling.BICUBIC))
     return np.clip(np.asarray(picture) * grain[..., None] + 0.5, 0, 255).astype(np.uint8)
-
-
-def _cloud(rng: np.random.Generator, height: int, width: int, cell: int, strength: float) -> Floats:
-    """Soft spots: brightness factors that vary over ``cell`` pixels."""
-    image = require("PIL.Image", "train")
-    coarse = rng.normal(1.0, strength, (height // cell + 2, width // cell + 2)).astype(np.float32)
-    size = (width, height)
-    return np.asarray(image.fromarray(coarse).resize(size, image.Resampling.BICUBIC), dtype=np.float32)
 
 
 def _rgb(value: Iterable[float], factor: float = 1.0) -> tuple[int, int, int]:
@@ -124,9 +116,8 @@ def _ground(pen: Any, scene: str, rng: np.random.Generator, width: int, edge: in
     elif scene in ("lawn", "snow"):
         for _ in range(width * 2):
             x, y = rng.uniform(0, width), rng.uniform(edge, height)
-            pen.line(
-                (x, y, x + rng.normal(0, 3), y - rng.uniform(2, 7)), fill=_rgb(base, float(rng.uniform(0.8, 1.15)))
-            )
+            blade = (x, y, x + rng.normal(0, 3), y - rng.uniform(2, 7))
+            pen.line(blade, fill=_rgb(base, float(rng.uniform(0.8, 1.15))))
         path = edge + (height - edge) * rng.uniform(0.25, 0.5)
         pen.rectangle((0, path, width, path + (height - edge) * 0.4), fill=_rgb((0.60, 0.57, 0.52)))
     else:
@@ -167,10 +158,9 @@ def in_front(canvas: Canvas, rng: np.random.Generator, mood: tuple[float, ...]) 
         canvas.trunk([0.0, float(height)], [side, side], [half, half], plain((tone, tone, tone * 1.05)), cloth=False)
     elif kind == 1:
         top = height * rng.uniform(0.78, 0.92)
+        thick, wood = height * 0.012, plain((tone, tone * 0.8, tone * 0.6))
         for y in np.arange(top, height, height * 0.06):
-            canvas.limb(
-                (-9.0, y), (width + 9.0, y), height * 0.012, height * 0.012, plain((tone, tone * 0.8, tone * 0.6))
-            )
+            canvas.limb((-9.0, y), (width + 9.0, y), thick, thick, wood)
         canvas.limb((side, top), (side, height + 9.0), height * 0.02, height * 0.02, plain((tone, tone, tone)))
     else:
         for _ in range(14):

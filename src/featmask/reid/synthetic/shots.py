@@ -23,14 +23,12 @@ Picture = npt.NDArray[np.uint8]
 
 def shot_of(world: World, pid: int, camera: int, shot: int) -> Picture:
     """Picture ``shot`` of identity ``pid`` by ``camera``: (height, width, 3)."""
-    person = _person(world, PERSON, pid)
-    return _picture(world, person, camera, world.stream(SHOT, pid, camera, shot), 1.0)
+    return _picture(world, _person(world, PERSON, pid), camera, world.stream(SHOT, pid, camera, shot), 1.0)
 
 
 def distractor(world: World, number: int, camera: int) -> Picture:
     """A picture of a passer-by who is seen once."""
-    rng = world.stream(EXTRA_SHOT, number)
-    return _picture(world, _person(world, EXTRA, number), camera, rng, 1.0)
+    return _picture(world, _person(world, EXTRA, number), camera, world.stream(EXTRA_SHOT, number), 1.0)
 
 
 def junk(world: World, number: int, camera: int) -> Picture:

@@ -45,7 +45,7 @@ class View:
 
     @cached_property
     def turns(self) -> tuple[float, float, float, float]:
-        """Cosine and sine of the facing and of the pitch: they are asked for a hundred times."""
+        """Cosine and sine of the facing and of the pitch, computed once: every place needs them."""
         facing, pitch = self.pose.facing, self.pose.pitch
         return math.cos(facing), math.sin(facing), math.cos(pitch), math.sin(pitch)
 

@@ -30,8 +30,7 @@ class World:
         shots: pictures of an identity by a camera, in training and in the gallery; the query has one more.
         distractors: gallery pictures of people who are no query (pid 0000).
         junk: gallery pictures of bad boxes (pid -1): parts of bodies, background.
-        height: of a picture, in pixels.
-        width: of a picture, in pixels.
+        height, width: of a picture, in pixels.
         seed: other seeds give other people, cameras and scenes.
 
     Raises:
@@ -52,20 +51,17 @@ class World:
     def __post_init__(self) -> None:
         if self.domain not in ("a", "b"):
             raise FeatmaskError(f"domain: expected 'a' or 'b', got {self.domain!r}")
-        for field in fields(self):
-            if field.name == "domain":
-                continue
-            value = getattr(self, field.name)
-            low, high = _LIMITS[field.name]
+        for name, (low, high) in _LIMITS.items():
+            value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-                raise FeatmaskError(f"{field.name}: expected a whole number from {low} to {high}, got {value!r}")
+                raise FeatmaskError(f"{name}: expected a whole number from {low} to {high}, got {value!r}")
 
     def parameters(self) -> dict[str, str | int]:
         """Every parameter by its name, as ``RENDERED.json`` holds them."""
         return asdict(self)
 
     def stream(self, kind: int, *numbers: int) -> np.random.Generator:
-        """A generator of its own for what ``kind`` and ``numbers`` name, whatever else is rendered."""
+        """The generator of what ``kind`` and ``numbers`` name; it does not depend on what else is rendered."""
         return np.random.default_rng([self.seed, ord(self.domain), kind, *numbers])
 
 
