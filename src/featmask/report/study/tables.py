@@ -14,22 +14,15 @@ from ...errors import FeatmaskError
 from ...records.figures import Figure
 from ...records.names import column_of
 from ...records.run import Run
-from ...stats import (
-    ENOUGH_SEEDS,
-    Interval,
-    Outcome,
-    Paired,
-    benjamini_hochberg,
-    mcnemar,
-    mean_interval,
-    outcome_of,
-    paired_difference,
-)
+from ...stats import ENOUGH_SEEDS, Interval, Outcome, Paired, mean_interval, outcome_of, paired_difference
+from ...stats.pvalues import benjamini_hochberg, mcnemar
 from ..values import counted_range
 from .choice import first_table
 
 #: Where no figure is a known headline, the first table shows so many.
 FEW = 6
+#: A sign beside the words: colour alone tells nobody anything.
+SIGNS = {"better": "▲", "worse": "▼", "no difference shown": "○", "not enough seeds": "·"}
 
 
 @dataclass(frozen=True)
@@ -67,6 +60,11 @@ class Cell:
     def fragile(self) -> bool:
         """A claim that the number of comparisons could explain."""
         return self.claimed and self.adjusted is not None and self.adjusted > 0.05
+
+    @property
+    def sign(self) -> str:
+        """Of the verdict, with † where it is fragile; empty where there is none."""
+        return SIGNS.get(self.outcome, "") + "†" * self.fragile
 
 
 @dataclass(frozen=True)

@@ -38,10 +38,8 @@ def tuning_group(study: Study, tuning: TuningRecord) -> Group | None:
     if not entries:
         return None
     panel = Panel("tuning", partial(_trials, study, tuning, entries))
-    name = _name(tuning)
-    return Group(
-        "", f"Every trial a mark, by {name}; the upright bar is the best one, whose options are used.", [panel]
-    )
+    text = f"Every trial a mark, by {_name(tuning)}; the upright bar is the best one, whose options are used."
+    return Group("", text, [panel])
 
 
 def _trials(study: Study, tuning: TuningRecord, entries: Mapping[str, MethodSearch], make: Any) -> tuple[Any, str]:
