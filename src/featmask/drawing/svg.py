@@ -28,7 +28,7 @@ STYLE = {
     **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
     **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
 }
-#: CSS pixels a point of the figure at most, so that text is never larger than the page's.
+#: CSS pixels per point of the figure at most, so that text is never larger than the page's.
 LARGEST = 1.2
 PANEL = 4.4  # inches: a phone's width at a size that can be read
 
@@ -95,12 +95,8 @@ def marks(ax: Any, row: int, number: int, values: Sequence[float], middle: float
 
 
 def to_svg(figure: Any, prefix: str, label: str) -> str:
-    """Draw ``figure`` for a page that holds several of them.
-
-    Args:
-        figure: drawn under ``STYLE``.
-        prefix: makes the ids unique on the page.
-        label: says what is to be seen, for those who hear the page.
+    """Draw ``figure``, made under ``STYLE``, for a page that holds several of them: ``prefix`` makes the ids unique
+    there, ``label`` says what is to be seen to those who hear the page.
     """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})

@@ -133,7 +133,7 @@ def read_run(folder: str | Path) -> Run:
         raise FeatmaskError(f"{folder} holds no finished run: {RUN.name} is missing")
     info, epochs = RUN.read(folder), read_epochs(folder)
     if info.epochs not in (None, len(epochs)):
-        raise FeatmaskError(f"{folder / LOG}: expected {info.epochs} lines, one an epoch, got {len(epochs)}; {_ANEW}")
+        raise FeatmaskError(f"{folder / LOG}: expected {info.epochs} lines, one per epoch, got {len(epochs)}; {_ANEW}")
     return Run(folder, info, RECIPE.read(folder), ENVIRONMENT.read(folder), epochs, *read_suites(folder))
 
 

@@ -69,16 +69,16 @@ def weak(metrics: Sequence[Figure]) -> bool:
 def _comparing(study: Study) -> list[str]:
     """How differences are to be read, and what marks beside them mean."""
     n = study.pairs
-    found = [
+    text = (
         f"A verdict needs {ENOUGH_SEEDS} seeds and a 95 % interval of the paired difference that leaves out zero, "
         f"and, of shares, a difference of {SHOWN} points or more."
-    ]
+    )
     if n > 1:
-        found[0] += f" The sign-flip test, which assumes least, cannot go below p = {smallest_p(n):.2g} with {n} seeds."
+        text += f" The sign-flip test, which assumes least, cannot go below p = {smallest_p(n):.2g} with {n} seeds."
     if n < ENOUGH_SEEDS:
-        return [*found, f"☆ marks means that cannot be told from the best: with fewer than {ENOUGH_SEEDS} seeds, all."]
+        return [text, f"☆ marks means that cannot be told from the best: with fewer than {ENOUGH_SEEDS} seeds, all."]
     return [
-        *found,
+        text,
         "☆ marks means that cannot be told from the best, by the same rule. The more methods there are, the more of "
         "them lose it by chance: of seven equal ones, at least one does in four figures of ten.",
         "Effect: the mean difference in standard deviations of the paired differences, corrected for few seeds "

@@ -10,7 +10,7 @@ from ..values import merged, outline
 from .blocks import Block, blocks
 from .notes import caution, statements, suite_text, suites, warnings
 from .retrieval import data_name, every_suite, notices, rules
-from .rows import Difference, Field, differences, rows
+from .rows import Field, differences, rows
 from .tables import Study
 from .verdicts import metric_lines, verdict_lines
 
@@ -32,10 +32,15 @@ def markdown(study: Study, command: str, title: str) -> str:
     scored = [f"Data: {data_name(study)}"] * bool(data_name(study))
     scored += [f"Scored: {line}" for line in rules(suites(study))]
     lines += [f"- {safe(line)}." for line in scored] + [""] * bool(scored)
-    found = differences(study, study.headline)
-    if found:
+    if found := differences(study, study.headline):
+        head = ["method", "figure", "seeds", "difference", "95 % interval", "effect", "could show", "sign-flip p"]
+        body = [
+            [d.method, d.metric, str(d.seeds), d.size, d.interval, d.effect, d.least, d.sign_flip, d.adjusted, d.said]
+            for d in found
+        ]
         lines += [f"## Differences to {safe(study.baseline)}", ""]
-        lines += [*_differences(found), "", "Paired over common seeds; percentage points, losses as they are.", ""]
+        lines += grid([*head, "adjusted p", "verdict"], body, left=2)
+        lines += ["", "Paired over common seeds; percentage points, losses as they are.", ""]
     for block in blocks(study):
         lines += [f"## {safe(block.title)}", "", *_suite_table(block), ""]
     if others:
@@ -53,15 +58,6 @@ def _table(study: Study, metrics: Sequence[Figure]) -> list[str]:
     head = ["method", "seeds", *(f"{m.title}{' (%)' if m.scale != 1 else ''}" for m in metrics)]
     body = [[r.method, str(r.seeds), *map(_cell, r.fields), r.dropped, r.seconds] for r in rows(study, metrics)]
     return grid([*head, "dropped (%)", "s / epoch"], body, left=1, ours=range(2, 2 + len(metrics)))
-
-
-def _differences(found: Sequence[Difference]) -> list[str]:
-    head = ["method", "figure", "seeds", "difference", "95 % interval", "effect", "could show", "sign-flip p"]
-    body = [
-        [d.method, d.metric, str(d.seeds), d.size, d.interval, d.effect, d.least, d.sign_flip, d.adjusted, d.said]
-        for d in found
-    ]
-    return grid([*head, "adjusted p", "verdict"], body, left=2)
 
 
 def _suite_table(block: Block) -> list[str]:

@@ -47,7 +47,7 @@ def write_report(
             read. Nothing is written then.
     """
     study = aggregate(runs, baseline)
-    about = Page(Path(root), title or study_title(study), command)
+    about = Page(Path(root), title or study.title, command)
     return write_study(study, about, Path(root if source is None else source))
 
 
@@ -85,8 +85,3 @@ def closing(about: Page) -> str:
     if about.rebuilt:
         lines += [""] * bool(lines) + ["## What made this page anew", "", *fenced(about.rebuilt)]
     return "\n".join(["", *lines, ""]) if lines else ""
-
-
-def study_title(study: Study) -> str:
-    """The recipe's name."""
-    return study.runs[0].recipe.name or "comparison"
