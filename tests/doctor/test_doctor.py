@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from fractions import Fraction
 
 import numpy as np
@@ -169,7 +170,7 @@ def test_pixels_have_a_range(pixels, verdict):
     assert check.values["share_outside"] == pytest.approx(((x < 0) | (x > 1)).double().mean().item())
     x[0, 0, 0, 0] = torch.nan
     assert setup_checks.pixel_check(x).verdict == "failed"
-    json.dumps(setup_checks.pixel_check(x).plain(), allow_nan=False)
+    json.dumps(asdict(setup_checks.pixel_check(x)), allow_nan=False)
 
 
 def test_sigmoids_are_suspicious():

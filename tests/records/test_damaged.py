@@ -291,11 +291,7 @@ def test_a_journal_goes_on_after_half_a_line_and_is_refused_where_no_kill_explai
     text = json.dumps(whole | {"index": "0"}).encode() + b"\n"
     with kept(path):
         path.unlink()
-        for lines in (
-            [b"\xff"],
-            [b"null\n"],
-            *([head, batches[0], bad] for bad in (b"{\n", fewer, shorter, text)),
-        ):
+        for lines in ([b"\xff"], [b"null\n"], *([head, batches[0], bad] for bad in (b"{\n", fewer, shorter, text))):
             journal.write_bytes(b"".join(lines))
             fails(*place.verb("save"), says=f"delete {journal}")
             assert not path.is_file()

@@ -234,7 +234,7 @@ ALLOWED = {
     "records/suite.py": 1,  # a file's name without its endings
     "records/figures.py": 1,  # the place of Rank-k among figures
     "report/across/page.py": 1,  # a title up to its colon
-    "report/study/notes.py": 1,  # a recipe as an outline
+    "report/values.py": 1,  # a recipe as an outline
     "report/study/rows.py": 1,  # a cell of the CSV: seed and value
     "classification/suites/user_suites.py": 1,  # a message: a file, and what is wrong in it
 }

@@ -308,7 +308,7 @@ def test_what_is_uneven_is_said(tmp_path):
 
 def test_mistakes(tmp_path):
     runs = make_study(tmp_path, ("none",), 1)
-    with pytest.raises(FeatmaskError, match="one run a method and seed"):
+    with pytest.raises(FeatmaskError, match="one run per method and seed"):
         write_report(tmp_path, [*runs, *runs], command="c")
     gallery.save(tmp_path, "no", "masks", lambda path: path.write_text("no picture") and "x")
     with pytest.raises(FeatmaskError, match="expected a PNG"):

@@ -8,9 +8,9 @@ import math
 
 import pytest
 import yaml
-from featmask.records.metric import Metric
 from scipy.stats import binomtest
 
+from featmask.records.figures import Figure
 from featmask.report.values import counted_range, csv_text, enumerated, exact, finite, in_groups, merged, outline
 
 
@@ -39,23 +39,19 @@ def test_lists_in_a_sentence(parts, said):
 
 
 def test_a_range_is_of_counted_shares_alone():
-    found = counted_range(Metric("clean", "accuracy"), 41 / 50, 50)
+    found = counted_range(Figure("clean", "accuracy"), 41 / 50, 50)
     ends = binomtest(41, 50).proportion_ci(0.95, method="wilson")
     assert found is not None
     assert found == pytest.approx((0.82, ends.low, ends.high))
     # no count of 50 gives it, no such share, no samples, no number, no share at all
     for value, n in ((0.821, 50), (1.02, 50), (0.0, 0), (math.nan, 50), (math.inf, 50)):
-        assert counted_range(Metric("clean", "accuracy"), value, n) is None
-    assert counted_range(Metric("clean", "ece"), 0.5, 50) is None
+        assert counted_range(Figure("clean", "accuracy"), value, n) is None
+    assert counted_range(Figure("clean", "ece"), 0.5, 50) is None
 
 
 def test_corruptions_stand_in_their_published_groups():
     found = in_groups(["spatter", "fog", "shot_noise", "gaussian_noise", "snow"])
-    assert found == [
-        ("Noise", ["gaussian_noise", "shot_noise"]),
-        ("Weather", ["snow", "fog"]),
-        ("Others", ["spatter"]),
-    ]
+    assert found == [("Noise", ["gaussian_noise", "shot_noise"]), ("Weather", ["snow", "fog"]), ("Others", ["spatter"])]
     assert in_groups([]) == []
 
 

@@ -50,15 +50,10 @@ class Canvas:
     def sign(self, x: float, y: float, right: bool) -> None:
         """A tick or a cross of 12 pixels, as lines: a font may lack them."""
         strokes = [((-7, -2, 6), (0, 5, -6))] if right else [((-5, 5), (-5, 5)), ((-5, 5), (5, -5))]
+        colour, ends = RIGHT if right else WRONG, {"solid_capstyle": "round", "solid_joinstyle": "round"}
         for across, down in strokes:
-            self.axes.plot(
-                [x + step for step in across],
-                [y + step for step in down],
-                color=RIGHT if right else WRONG,
-                lw=3.2 * 72 / DPI,
-                solid_capstyle="round",
-                solid_joinstyle="round",
-            )
+            xs, ys = [x + step for step in across], [y + step for step in down]
+            self.axes.plot(xs, ys, color=colour, lw=3.2 * 72 / DPI, **ends)
 
     def save(self, path: Path) -> None:
         """As PNG; equal drawings give equal bytes under one version of matplotlib."""

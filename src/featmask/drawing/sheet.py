@@ -35,12 +35,8 @@ LARGEST = 30_000
 
 @dataclass(frozen=True)
 class Cell:
-    """One image of a sheet.
-
-    Attributes:
-        pixels: (H, W, 3), 0 to 255, as :func:`enlarged` makes them.
-        caption: below it, a few short lines.
-        right: framed, with a tick or a cross before the caption; None: neither.
+    """One image of a sheet, ``pixels`` (H, W, 3) from 0 to 255 as :func:`enlarged` makes them, with a few short lines
+    below it; where ``right`` is not None, it is framed, with a tick or a cross before the caption.
     """
 
     pixels: Pixels
@@ -50,13 +46,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Row:
-    """Some images beside each other.
-
-    Attributes:
-        cells: from the left.
-        label: left of them, a few short lines.
-        title: above them, one line.
-    """
+    """Some images beside each other, from the left; left of them a few short lines, above them one line."""
 
     cells: Sequence[Cell]
     label: str = ""
@@ -110,12 +100,9 @@ class _Layout:
     @cached_property
     def headings(self) -> dict[int, list[str]]:
         """The lines above each group of columns: no wider than it, or the sheet has room."""
-        starts = sorted(self.groups)
-        rooms = {start: self.left(end) - self.left(start) for start, end in pairwise([*starts, self.columns])}
-        return {
-            start: textwrap.wrap(self.groups[start], max(8, int(room / (CHARACTER * TEXT))))
-            for start, room in rooms.items()
-        }
+        rooms = {a: self.left(b) - self.left(a) for a, b in pairwise([*sorted(self.groups), self.columns])}
+        letters = {start: max(8, int(room / (CHARACTER * TEXT))) for start, room in rooms.items()}
+        return {start: textwrap.wrap(self.groups[start], count) for start, count in letters.items()}
 
     @cached_property
     def closing(self) -> list[str]:

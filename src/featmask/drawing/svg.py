@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 #: Okabe and Ito's palette, safe for colour-blind readers; black is left to the page's own colour.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#7f7f7f")
-#: A marker a method, and the same sign in the page's legend: never told apart by colour alone. U+FE0E: no emoji.
+#: A marker per method, and the same sign in the page's legend: never told apart by colour alone. U+FE0E: no emoji.
 MARKERS = {"o": "●", "s": "■", "D": "◆", "^": "▲", "v": "▼", "P": "✚\ufe0e", "X": "✖\ufe0e"}
 #: Stands for the page's text colour while matplotlib draws.
 INK = "#010203"
@@ -22,18 +22,13 @@ STYLE = {
     "svg.hashsalt": "featmask",
     "font.family": "sans-serif",
     "font.size": 10,
-    "text.color": INK,
     "text.usetex": False,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
     "axes.unicode_minus": True,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
     "axes.linewidth": 0.7,
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right"), False),
+    **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), INK),
 }
-#: CSS pixels a point of the figure at most, so that text is never larger than the page's.
+#: CSS pixels per point of the figure at most, so that text is never larger than the page's.
 LARGEST = 1.2
 PANEL = 4.4  # inches: a phone's width at a size that can be read
 
@@ -83,7 +78,7 @@ def panel(make: Any, title: str, label: str, *, size: tuple[float, float] = (PAN
 
 
 def row_panel(make: Any, title: str, label: str, rows: Sequence[str], height: float | None = None) -> Any:
-    """The same with a row a name, from the top down."""
+    """The same with a row per name, from the top down."""
     figure, ax = panel(make, title, label, size=(PANEL, height or 0.3 * len(rows) + 0.85), grid="x")
     ax.set_yticks(range(len(rows)), [plain(name) for name in rows])
     ax.set_ylim(len(rows) - 0.5, -0.5)
@@ -100,12 +95,8 @@ def marks(ax: Any, row: int, number: int, values: Sequence[float], middle: float
 
 
 def to_svg(figure: Any, prefix: str, label: str) -> str:
-    """Draw ``figure`` for a page that holds several of them.
-
-    Args:
-        figure: drawn under ``STYLE``.
-        prefix: makes the ids unique on the page.
-        label: says what is to be seen, for those who hear the page.
+    """Draw ``figure``, made under ``STYLE``, for a page that holds several of them: ``prefix`` makes the ids unique
+    there, ``label`` says what is to be seen to those who hear the page.
     """
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})

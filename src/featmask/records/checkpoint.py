@@ -13,15 +13,8 @@ from .run import RunInfo
 
 
 class Header(Record):
-    """What a model is rebuilt from.
-
-    Attributes:
-        recipe: the study's, as plain values.
-        run: what training knows of it.
-        classes: names, of a classifier.
-        num_ids: persons that an embedder was trained on.
-        mean: of every channel of the input.
-        std: likewise.
+    """What a model is rebuilt from: ``recipe`` as plain values, what training knows of the ``run``, the names of a
+    classifier's ``classes`` or the number of persons that an embedder was trained on, ``mean`` and ``std`` per channel.
     """
 
     recipe: dict[str, Any]
@@ -47,9 +40,5 @@ class Header(Record):
 
 
 def read_header(text: str, path: Path) -> Header:
-    """The header of the checkpoint at ``path``.
-
-    Raises:
-        FeatmaskError: it is damaged.
-    """
+    """The header of the checkpoint at ``path``; FeatmaskError where it is damaged."""
     return parsed(text, Header, f"the header of {path}", "delete the checkpoint to have it trained anew")

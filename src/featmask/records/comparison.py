@@ -8,13 +8,8 @@ from .file import Record, RecordFile
 
 
 class ComparisonRecord(Record):
-    """What was compared; empty where runs were trained one by one.
-
-    Attributes:
-        command: that made the runs.
-        methods: in the order in which they are shown.
-        seeds: of every method.
-        failed: run -> why it could not be finished.
+    """What was compared, ``methods`` in the order in which they are shown; empty where runs were trained one by one.
+    ``command`` made the runs, ``failed`` says why a run could not be finished.
     """
 
     command: str = ""

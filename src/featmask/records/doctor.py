@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import Field
@@ -44,21 +44,10 @@ class Check:
         """Whether it says that a figure of robustness may be wrong."""
         return self.verdict == "failed" or (self.verdict == "suspicious" and self.name not in ADVISORY)
 
-    def plain(self) -> dict[str, Any]:
-        """JSON values."""
-        return asdict(self)
-
 
 class DoctorRecord(Record):
-    """Every check, and what they were made with.
-
-    Attributes:
-        verdict: the worst of the checks.
-        trusted: whether they leave room for trust.
-        checks: in the order in which they were made.
-        settings: of the examination.
-        environment: versions and machine.
-        command: that made them.
+    """Every check in the order in which they were made, the worst ``verdict`` among them, whether they leave room for
+    trust, and what they were made with.
     """
 
     verdict: str

@@ -20,12 +20,7 @@ LEADING = ("rank1", "mAP", "mINP")
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure of one suite; see :mod:`featmask.records.names` for what names hold.
-
-    Attributes:
-        suite: its suite.
-        name: its name there.
-    """
+    """One figure of one suite, by its name there; see :mod:`featmask.records.names` for what names hold."""
 
     suite: str
     name: str

@@ -41,9 +41,7 @@ def save(
     """Draw a picture into a study's folder; the caption comes second: where it is, the picture is whole.
 
     Args:
-        folder: the study's.
-        name: of the files.
-        kind: one of ``KINDS``.
+        folder, name, kind: the study's folder, the name of the files, one of ``KINDS``.
         draw: writes a PNG to the path it is given, and gives the caption.
         of: what it shows, as JSON values: whoever finds it again sees by :func:`shown` whether it is out of date.
     """
@@ -74,13 +72,10 @@ def discard(folder: str | Path, name: str) -> None:
 
 def read(folder: str | Path) -> list[Picture]:
     """The pictures of a study's folder, in the order of ``KINDS``, then by name; one without its PNG is left out."""
-    found = []
-    for path in sorted((Path(folder) / FOLDER).glob("*.json")):
-        raw = _described(path)
-        picture = Picture(raw.kind, raw.caption, path.with_suffix(".png"))
-        if picture.kind in KINDS and picture.path.is_file():
-            found.append(picture)
-    return sorted(found, key=lambda picture: KINDS.index(picture.kind))
+    records = {path: _described(path) for path in sorted((Path(folder) / FOLDER).glob("*.json"))}
+    found = [Picture(record.kind, record.caption, path.with_suffix(".png")) for path, record in records.items()]
+    kept = [picture for picture in found if picture.kind in KINDS and picture.path.is_file()]
+    return sorted(kept, key=lambda picture: KINDS.index(picture.kind))
 
 
 def _described(path: Path) -> PictureRecord:

@@ -1,6 +1,6 @@
 """What a run leaves behind, and how it is read back: the schema between training, statistics and reports.
 
-A run's folder holds ``recipe.yaml``, ``recipe.json``, ``env.json``, ``train.jsonl`` (one line an epoch), ``run.json``
+A run's folder holds ``recipe.yaml``, ``recipe.json``, ``env.json``, ``train.jsonl`` (a line per epoch), ``run.json``
 (written last: the run is finished), ``model.safetensors`` and the suites' records in ``eval``.
 """
 
@@ -15,7 +15,7 @@ from pydantic import ConfigDict, Field, model_validator
 
 from ..errors import FeatmaskError
 from .file import Number, Record, RecordFile, read_lines
-from .suite import Columns, Suite, read_suite
+from .suite import Columns, Suite, read_suites
 
 _ANEW = "delete the run's folder to train it anew"
 
@@ -25,22 +25,16 @@ class RunInfo(Record):
     data of the weights that are kept.
 
     Attributes:
-        layer: the regulariser's name in the family.
-        options: of the layer.
+        layer, options: the regulariser's name in the family, and its options.
         point: where it was; None for the baseline.
         dropped_fraction: measured share of the activations that it drops in training.
         schedule: of its probability.
         method: the name in the recipe.
-        seed: of the training.
         set: keys of the recipe that the method changes.
-        parameters: their number.
-        epochs: that were trained.
         processes: that shared the training.
         seconds_per_epoch: median.
-        best_by: the figure by which an epoch may be chosen.
-        best_epoch: that was chosen; None for the last one.
-        evaluate: the recipe's part that was measured.
-        seconds_measuring: all suites.
+        best_by, best_epoch: the figure by which an epoch may be chosen; the one that was, None for the last one.
+        evaluate, seconds_measuring: the recipe's part that was measured, and how long all suites took.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -104,16 +98,8 @@ LOG = "train.jsonl"
 
 @dataclass(frozen=True)
 class Run:
-    """One trained model and all that was measured on it.
-
-    Attributes:
-        folder: where it lies.
-        info: ``run.json``.
-        recipe: ``recipe.json``.
-        environment: versions and machine.
-        epochs: the training log, one mapping an epoch.
-        suites: name -> figures.
-        samples: name -> per-sample columns, aligned with each other by ``index``.
+    """One trained model and all that was measured on it: ``info`` is ``run.json``, ``epochs`` the training log with a
+    mapping per epoch; by suite ``suites`` are the figures, ``samples`` the per-sample columns, aligned by ``index``.
     """
 
     folder: Path
@@ -143,31 +129,12 @@ def read_run(folder: str | Path) -> Run:
             or damaged.
     """
     folder = Path(folder)
-    info = read_info(folder)
-    epochs = read_epochs(folder)
-    if info.epochs not in (None, len(epochs)):
-        raise FeatmaskError(f"{folder / LOG}: expected {info.epochs} lines, one an epoch, got {len(epochs)}; {_ANEW}")
-    measured = [read_suite(path) for path in sorted((folder / "eval").glob("*.json"))]
-    return Run(
-        folder=folder,
-        info=info,
-        recipe=RECIPE.read(folder),
-        environment=ENVIRONMENT.read(folder),
-        epochs=epochs,
-        suites={suite.name: suite for suite, _ in measured},
-        samples={suite.name: columns for suite, columns in measured},
-    )
-
-
-def read_info(folder: str | Path) -> RunInfo:
-    """``run.json`` of a finished run.
-
-    Raises:
-        FeatmaskError: the folder holds no finished run (``run.json`` is written last), or it is damaged.
-    """
-    if not (Path(folder) / RUN.name).exists():
+    if not (folder / RUN.name).exists():
         raise FeatmaskError(f"{folder} holds no finished run: {RUN.name} is missing")
-    return RUN.read(folder)
+    info, epochs = RUN.read(folder), read_epochs(folder)
+    if info.epochs not in (None, len(epochs)):
+        raise FeatmaskError(f"{folder / LOG}: expected {info.epochs} lines, one per epoch, got {len(epochs)}; {_ANEW}")
+    return Run(folder, info, RECIPE.read(folder), ENVIRONMENT.read(folder), epochs, *read_suites(folder))
 
 
 def read_runs(root: str | Path, methods: Sequence[str] | None = None) -> list[Run]:
@@ -180,7 +147,7 @@ def read_runs(root: str | Path, methods: Sequence[str] | None = None) -> list[Ru
 
 
 def read_epochs(folder: str | Path) -> list[dict[str, Number]]:
-    """A run's log, a line an epoch; none where there is no log yet.
+    """A run's log, a line per epoch; none where there is no log yet.
 
     Raises:
         FeatmaskError: it is damaged; a last line that a kill cut short is left out.

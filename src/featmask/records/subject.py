@@ -14,15 +14,10 @@ class SubjectRecord(Record):
 
     Attributes:
         title: for people.
-        checkpoint: its file's name.
-        sha256: of the file.
+        checkpoint, sha256: its file's name and digest.
         method: of its recipe; None for a model that featmask did not train.
-        seed: of its training.
         recipe: as plain values, as it was measured.
-        data: their name.
-        classes: their names.
         dropped_fraction: measured share of the activations that were dropped in training.
-        environment: versions and machine.
         command: that measured; several, a line each.
     """
 

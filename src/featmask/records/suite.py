@@ -16,11 +16,10 @@ from ..errors import FeatmaskError
 from ..utils.files import replacing, write_json
 from .file import Number, read_json, read_text
 
-SCHEMA = 1
+SCHEMA, SAMPLES = 1, ".samples.csv"
 #: Per-sample columns that describe a sample; every other column is an outcome: 1 (right) or 0 (wrong), or a score of
 #: that sample alone (``ap``, ``inp``).
 DESCRIPTIVE = ("index", "label", "predicted", "confidence", "pid", "cam")
-
 #: Decimals of a description that is no whole number (a confidence): enough to look at, and a fifth of the bytes.
 #: Outcomes are kept in full, since the statistics are made from them.
 DECIMALS = 4
@@ -61,28 +60,25 @@ def suite_path(folder: str | Path, name: str) -> Path:
 
 def is_written(path: Path) -> bool:
     """Whether there are both a suite's figures and, beside them, its samples."""
-    return path.is_file() and _samples(path).is_file()
+    return path.is_file() and path.with_suffix(SAMPLES).is_file()
 
 
 def write_suite(folder: str | Path, suite: Suite, samples: Mapping[str, npt.ArrayLike]) -> None:
-    """Write one suite's figures and per-sample outcomes into a run's ``eval`` folder.
+    """Write one suite's figures and per-sample outcomes into the ``eval`` folder of a run's folder.
 
-    Args:
-        folder: the run's folder.
-        suite: the figures.
-        samples: columns of equal length ``suite.n``; ``index`` must be one of them. A confidence is written with
-            :data:`DECIMALS` decimals, outcomes and scores in full.
-
-    Raises:
-        FeatmaskError: columns of unequal length, or no ``index``.
+    ``samples`` are columns of equal length ``suite.n``, ``index`` among them, else FeatmaskError. A confidence is
+    written with :data:`DECIMALS` decimals, outcomes and scores in full.
     """
     columns = {name: np.asarray(values) for name, values in samples.items()}
     _check(columns, suite.n, f"the samples of {suite.name}")
+    for name, values in columns.items():
+        if name in DESCRIPTIVE and values.dtype.kind == "f":
+            columns[name] = values.astype(np.float64).round(DECIMALS)
     path = suite_path(folder, suite.name)
-    with replacing(_samples(path)) as beside, open(beside, "w", newline="", encoding="utf-8") as handle:
+    with replacing(path.with_suffix(SAMPLES)) as beside, open(beside, "w", newline="", encoding="utf-8") as handle:
         writer = csv.writer(handle)
         writer.writerow(columns)
-        writer.writerows(zip(*(_cells(name, values) for name, values in columns.items()), strict=True))
+        writer.writerows(zip(*(values.tolist() for values in columns.values()), strict=True))
     # The JSON comes second: where it exists, its samples exist too.
     write_json(path, {"schema": SCHEMA, **asdict(suite)})
 
@@ -97,9 +93,15 @@ def read_suite(path: str | Path) -> tuple[Suite, Columns]:
     suite = read_json(path, Suite, _remedy(path), SCHEMA)
     if suite.name != path.stem:
         raise FeatmaskError(f"{path}: name: expected {path.stem!r}, got {suite.name!r}; {_remedy(path)}")
-    columns = read_samples(_samples(path))
-    _check(columns, suite.n, _samples(path), f"; {_remedy(path)}")
+    columns = read_samples(path.with_suffix(SAMPLES))
+    _check(columns, suite.n, path.with_suffix(SAMPLES), f"; {_remedy(path)}")
     return suite, columns
+
+
+def read_suites(folder: Path) -> tuple[dict[str, Suite], dict[str, Columns]]:
+    """The figures and samples of every suite in ``folder / "eval"``, by name; raises as :func:`read_suite`."""
+    measured = [read_suite(path) for path in sorted((folder / "eval").glob("*.json"))]
+    return {suite.name: suite for suite, _ in measured}, {suite.name: columns for suite, columns in measured}
 
 
 def read_samples(path: str | Path) -> Columns:
@@ -119,10 +121,6 @@ def read_samples(path: str | Path) -> Columns:
         raise FeatmaskError(f"{path}: expected a head and rows of the same length: {error}; {remedy}") from error
 
 
-def _samples(path: Path) -> Path:
-    return path.with_suffix(".samples.csv")
-
-
 def _remedy(path: Path) -> str:
     name = path.name.partition(".")[0]
     return f"delete {name}.json and {name}.samples.csv to have this suite measured again"
@@ -132,12 +130,6 @@ def _check(columns: Columns, n: int, place: str | Path, remedy: str = "") -> Non
     lengths = {name: len(values) for name, values in columns.items()}
     if "index" not in columns or set(lengths.values()) != {n}:
         raise FeatmaskError(f"{place}: expected columns of length {n}, 'index' among them; got {lengths}{remedy}")
-
-
-def _cells(name: str, values: npt.NDArray[Any]) -> list[Any]:
-    rounded = name in DESCRIPTIVE and values.dtype.kind == "f"
-    cells: list[Any] = (values.astype(np.float64).round(DECIMALS) if rounded else values).tolist()
-    return cells
 
 
 def _column(name: str, values: tuple[str, ...]) -> npt.NDArray[Any]:

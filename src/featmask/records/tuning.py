@@ -56,13 +56,8 @@ class Trial(Record):
 
 
 class MethodSearch(Record):
-    """The search for one method's options; empty where it has none.
-
-    Attributes:
-        space: option -> where it was searched for.
-        best: settings of the best trial.
-        value: its figure on validation data.
-        trials: all, in their order.
+    """The search for one method's options, empty where it has none: where each option was searched for, the settings
+    of the best trial, its figure on validation data, and all trials in their order.
     """
 
     space: dict[str, Extent]
@@ -92,16 +87,9 @@ class BestRecord(MethodSearch):
 
 
 class TuningRecord(Record):
-    """``tuning.json``.
-
-    Attributes:
-        trials: per method.
-        metric: the figure on validation data; None where nothing was searched.
-        epochs: of a trial.
-        seed: of the trials.
-        recipe: key of the recipe whose options were searched for.
-        seconds: of all searches.
-        methods: by their names.
+    """``tuning.json``: ``trials`` per method, each of so many ``epochs``, judged by the ``metric`` on validation data
+    (None where nothing was searched); ``recipe`` is the key of the recipe whose options were searched for, ``seconds``
+    are those of all searches.
     """
 
     trials: int

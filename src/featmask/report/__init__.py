@@ -20,7 +20,6 @@ def __getattr__(name: str) -> Any:
     # tables are printed on terminals that have no use for pictures: their libraries are asked for where they are used
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    require("matplotlib", "report")
-    require("jinja2", "report")
-    require("pydantic", "report")
+    for package in ("matplotlib", "jinja2", "pydantic"):
+        require(package, "report")
     return getattr(importlib.import_module(_HOME[name], __name__), name)

@@ -44,10 +44,8 @@ def file_links(folder: Path, names: Iterable[str], suites: Iterable[str], root: 
 
 
 def embedded(path: str | Path) -> tuple[str, int]:
-    """A PNG file as text that an image's source may be, and its width in pixels: no page shows it larger.
-
-    Raises:
-        FeatmaskError: it cannot be read, or is no PNG.
+    """A PNG file as text that an image's source may be, and its width in pixels: no page shows it larger; FeatmaskError
+    where it cannot be read, or is no PNG.
     """
     try:
         raw = Path(path).read_bytes()

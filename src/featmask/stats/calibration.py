@@ -22,12 +22,9 @@ class Bin(NamedTuple):
 
 
 def confidence_bins(confidence: npt.ArrayLike, right: npt.ArrayLike, bins: int = BINS) -> list[Bin]:
-    """Samples in bins of equal width, empty ones left out.
+    """Samples in bins of equal width, empty ones left out; the first one holds confidence 0 too.
 
-    Args:
-        confidence: the largest probability of each sample, in [0, 1].
-        right: whether the prediction is right.
-        bins: their number; the first one holds confidence 0 too.
+    ``confidence`` is the largest probability of each sample, in [0, 1], ``right`` whether the prediction is right.
     """
     sure, hits = np.asarray(confidence, dtype=np.float64), np.asarray(right, dtype=np.float64)
     place = np.clip(np.ceil(sure * bins).astype(int) - 1, 0, bins - 1)

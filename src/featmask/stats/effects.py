@@ -47,9 +47,7 @@ def effect_size(differences: Values, confidence: float = 0.95) -> Effect:
     It says how steady a difference is over seeds, not how large: a tenth of a point can be three standard deviations.
     Hence no words like "large" are given for it: Cohen's bounds (0.2, 0.5, 0.8) are those of differences between
     people, where the standard deviation is a population's and not training's own chance.
-
-    Returns:
-        NaN for fewer than three differences or no spread.
+    It is NaN for fewer than three differences or no spread.
     """
     array = finite(differences)
     n, deviation = len(array), spread(array)
@@ -74,19 +72,15 @@ def power(size: float, n: int, level: float = 0.05) -> float:
 
 @lru_cache(maxsize=1024)
 def detectable(n: int, level: float = 0.05, wanted: float = POWER) -> float:
-    """The smallest true difference, in standard deviations, that ``n`` seeds find with the wanted power.
-
-    Returns:
-        1.68 for five seeds, 1.00 for ten; NaN for one.
+    """The smallest true difference, in standard deviations, that ``n`` seeds find with the wanted power: 1.68 for five
+    seeds, 1.00 for ten, NaN for one.
     """
     return _nan if n < 2 else _root(lambda size: power(size, n, level) - wanted, 0.0)
 
 
 def seeds_needed(differences: Values, level: float = 0.05) -> int | None:
-    """How many seeds would find the observed difference with power 0.8, were it and its spread the true ones.
-
-    Returns:
-        None where more than ``MOST_SEEDS`` would be needed, and where there is no spread.
+    """How many seeds would find the observed difference with power 0.8, were it and its spread the true ones; None
+    where more than ``MOST_SEEDS`` would be needed, and where there is no spread.
     """
     array = finite(differences)
     deviation = spread(array)

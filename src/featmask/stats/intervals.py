@@ -26,11 +26,7 @@ class Interval(NamedTuple):
 
 
 def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
-    """Share of successes with Wilson's score interval (Wilson 1927).
-
-    Raises:
-        FeatmaskError: not 0 <= successes <= n with n > 0.
-    """
+    """Share of successes with Wilson's score interval (Wilson 1927); FeatmaskError unless 0 <= successes <= n > 0."""
     if not 0 <= successes <= n or n == 0:
         raise FeatmaskError(f"expected 0 <= successes <= n and n > 0, got {successes} of {n}")
     low, high = stats.binomtest(successes, n).proportion_ci(confidence, method="wilson")
@@ -38,11 +34,7 @@ def wilson(successes: int, n: int, confidence: float = 0.95) -> Interval:
 
 
 def mean_interval(values: Values, confidence: float = 0.95) -> Interval:
-    """Mean with Student's t interval.
-
-    Raises:
-        FeatmaskError: no values, or values that are not finite.
-    """
+    """Mean with Student's t interval; raises as :func:`finite`."""
     array = finite(values)
     mean, n = float(array.mean()), len(array)
     if n == 1:

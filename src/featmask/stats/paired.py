@@ -52,10 +52,8 @@ class Paired:
 def paired_difference(
     method: Sequence[float], baseline: Sequence[float], confidence: float = 0.95, seed: int = 0
 ) -> Paired:
-    """Compare two methods over the same seeds, in the same order.
-
-    Raises:
-        FeatmaskError: unequal numbers of values, none, or values that are not finite.
+    """Compare two methods over the same seeds, in the same order; FeatmaskError at unequal numbers of values, none, or
+    values that are not finite.
     """
     if len(method) != len(baseline):
         raise FeatmaskError(f"paired values are needed, got {len(method)} and {len(baseline)}")

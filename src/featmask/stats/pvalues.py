@@ -63,12 +63,7 @@ def _some_signs(n: int, seed: int) -> npt.NDArray[np.float64]:
 def mcnemar(first: npt.ArrayLike, second: npt.ArrayLike) -> float:
     """Exact two-sided McNemar test: do two models err on different samples equally often?
 
-    Args:
-        first: 1 or 0 a sample, right or wrong.
-        second: the same samples in the same order.
-
-    Raises:
-        FeatmaskError: unequal lengths.
+    Both give 1 or 0 per sample, right or wrong, in the same order; FeatmaskError at unequal lengths.
     """
     a, b = np.asarray(first, dtype=bool), np.asarray(second, dtype=bool)
     if a.shape != b.shape:

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ...records.figures import Figure, show, signed
+from ...stats import Paired
 from ..study.choice import main_budget
-from ..study.rows import sign_of
 from ..study.tables import Cell, Study
 from ..values import csv_text, exact
 
@@ -33,14 +33,7 @@ COLUMNS = ["study", "page", "baseline", "method", "aspect", "suite", "metric", "
 
 @dataclass(frozen=True)
 class Member:
-    """One study of several.
-
-    Attributes:
-        name: for people, different for every study.
-        page: link to its page.
-        study: its figures.
-        note: what its recipe says of it.
-    """
+    """One study of several: a ``name`` of its own for people, the link to its page, what its recipe says of it."""
 
     name: str
     page: str
@@ -50,34 +43,17 @@ class Member:
 
 @dataclass(frozen=True)
 class Compared:
-    """One method in one study, on one aspect."""
+    """One method in one study, on one aspect; ``paired`` is the cell's difference to that study's baseline."""
 
     member: Member
     metric: Figure
     cell: Cell
-
-    @property
-    def outcome(self) -> str:
-        """Of the verdict against that study's baseline."""
-        return self.cell.outcome
-
-    @property
-    def sign(self) -> str:
-        """Of the outcome, with a mark where the number of comparisons could explain it."""
-        return sign_of(self.cell)
-
-    @property
-    def interval(self) -> tuple[float, float, float]:
-        """Difference and its interval, in points."""
-        assert self.cell.paired is not None
-        mean, low, high = (value * self.metric.scale for value in self.cell.paired.interval)
-        return mean, low, high
+    paired: Paired
 
     @property
     def texts(self) -> tuple[str, str]:
         """Difference and interval for people; no interval of one seed."""
-        assert self.cell.paired is not None
-        mean, low, high = self.cell.paired.interval
+        mean, low, high = self.paired.interval
         extent = "" if math.isnan(low) else f"{signed(self.metric, low)} to {signed(self.metric, high)}"
         return signed(self.metric, mean), extent
 
@@ -104,12 +80,8 @@ class Count:
 
 @dataclass(frozen=True)
 class Aspect:
-    """One aspect of all studies.
-
-    Attributes:
-        name: a key of ``ASPECTS``.
-        members: studies that measured it, each with its figure and the baseline's mean.
-        rows: method -> study's name -> what was found.
+    """One aspect of all studies, by its key in ``ASPECTS``: the studies that measured it, each with its figure and the
+    baseline's mean; and by method and study's name what was found.
     """
 
     name: str
@@ -123,7 +95,7 @@ class Aspect:
 
     def count(self, method: str) -> Count:
         """Over the studies in which the method was compared with the baseline."""
-        said = [found.outcome for found in self.rows.get(method, {}).values()]
+        said = [found.cell.outcome for found in self.rows.get(method, {}).values()]
         return Count(said.count("better"), said.count("worse"), len(said), said.count("not enough seeds"))
 
 
@@ -145,7 +117,7 @@ def aspects(members: Sequence[Member], methods: Sequence[str] | None = None) -> 
             for method in chosen:
                 cell = member.study.cells.get((method, metric))
                 if cell is not None and cell.paired is not None:
-                    rows[method][member.name] = Compared(member, metric, cell)
+                    rows[method][member.name] = Compared(member, metric, cell, cell.paired)
         rows = {method: own for method, own in rows.items() if own}
         named = {study for own in rows.values() for study in own}
         kept = [(member, metric, _base(member.study, metric)) for member, metric in figures if member.name in named]
@@ -198,9 +170,8 @@ def _lines(members: Sequence[Member]) -> Iterator[list[object]]:
     for aspect in aspects(members, every):
         for method, own in aspect.rows.items():
             for found in own.values():
-                assert found.cell.paired is not None
                 study, metric = found.member.study, found.metric
                 base = study.cells[study.baseline, metric].interval.mean
-                numbers = [base, found.cell.interval.mean, *found.cell.paired.interval, found.cell.adjusted]
+                numbers = [base, found.cell.interval.mean, *found.paired.interval, found.cell.adjusted]
                 start = [found.member.name, found.member.page, study.baseline, method, aspect.name, metric.suite]
-                yield [*start, metric.name, found.cell.paired.n, *map(exact, numbers), found.outcome]
+                yield [*start, metric.name, found.paired.n, *map(exact, numbers), found.cell.outcome]

@@ -11,17 +11,17 @@ from ...drawing.svg import INK, PANEL, drawn, look, panel, plain, sign
 from ..layout import rendered
 from ..markdown import fenced, grid, safe
 from ..study.tables import Study
-from .effects import Aspect, Compared, Count, Member, aspects, shared_methods
+from .effects import Aspect, Compared, Member, aspects, shared_methods
 
 TITLE = "All studies"
 
 
 def sentences(found: Sequence[Aspect], methods: Sequence[str]) -> list[str]:
-    """One line a method: in how many studies it is better, and worse."""
+    """One line per method: in how many studies it is better, and worse."""
     lines = []
     for method in methods:
-        counts = [(aspect, aspect.count(method)) for aspect in found]
-        parts = [f"{_within(aspect.title)} {_counted(count)}" for aspect, count in counts if count.of]
+        counts = [(_within(aspect.title), aspect.count(method)) for aspect in found]
+        parts = [f"{title} better in {n.better}, worse in {n.worse} {n.total}" for title, n in counts if n.of]
         if parts:
             lines.append(f"{method}, better or worse than the baseline: {'; '.join(parts)}.")
     return lines
@@ -31,10 +31,6 @@ def _within(title: str) -> str:
     """A title within a sentence."""
     short = title.partition(":")[0]
     return short[:1].lower() + short[1:] if short[1:2].islower() and not short.startswith("Auto") else short
-
-
-def _counted(count: Count) -> str:
-    return f"better in {count.better}, worse in {count.worse} {count.total}"
 
 
 def notes(members: Sequence[Member], found: Sequence[Aspect]) -> list[str]:
@@ -47,17 +43,12 @@ def notes(members: Sequence[Member], found: Sequence[Aspect]) -> list[str]:
         "called better or worse; † marks those that do not stay after correction within their study.",
         "A name may stand for other options in another study: see its page.",
     ]
-    once = single_methods(members)
+    shared = shared_methods(members)
+    every = dict.fromkeys(method for member in members for method in member.study.challengers)
+    once = [method for method in every if method not in shared]
     if once:
         lines.append(f"Compared in one study alone, and shown there: {', '.join(once)}.")
     return lines
-
-
-def single_methods(members: Sequence[Member]) -> list[str]:
-    """Methods that one study has."""
-    shared = shared_methods(members)
-    every = dict.fromkeys(method for member in members for method in member.study.challengers)
-    return [method for method in every if method not in shared]
 
 
 def across_page(members: Sequence[Member], command: str) -> str:
@@ -109,11 +100,11 @@ def _cell(found: Compared | None) -> str:
     if found is None:
         return "–"
     difference, interval = found.texts
-    return f"{found.sign} {difference}" + (f" ({interval})" if interval else "")
+    return f"{found.cell.sign} {difference}" + (f" ({interval})" if interval else "")
 
 
 def _forest(members: Sequence[Member], aspect: Aspect, make: Any) -> tuple[Any, str]:
-    """A block a method, in it a line a study."""
+    """A block per method, in it a line per study."""
     lines = [(method, found) for method, own in aspect.rows.items() for found in own.values()]
     better = "lower" if any(metric.lower_is_better for _, metric, _ in aspect.members) else "higher"
     size = (1.1 * PANEL, 0.19 * len(lines) + 0.1 * len(aspect.rows) + 0.85)
@@ -124,7 +115,7 @@ def _forest(members: Sequence[Member], aspect: Aspect, make: Any) -> tuple[Any, 
         first = y
         for found in own.values():
             colour, marker = look([member.name for member in members].index(found.member.name))
-            mean, low, high = found.interval
+            mean, low, high = (value * found.metric.scale for value in found.paired.interval)
             if not math.isnan(low):
                 ax.plot([low, high], [y, y], color=colour, lw=1.8, alpha=0.65)
             ax.plot([mean], [y], marker, color=colour, ms=6, mew=0)

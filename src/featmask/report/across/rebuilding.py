@@ -10,7 +10,7 @@ from ...records.comparison import COMPARISON
 from ...utils.files import write_text
 from ..study.html import Page
 from ..study.tables import Study, aggregate
-from ..study.write import study_title, write_study
+from ..study.write import write_study
 from .archive import pack
 from .effects import Member, across_csv
 from .page import across_markdown, across_page
@@ -79,7 +79,7 @@ def _default(places: Sequence[Path], studies: Sequence[Found]) -> Path:
 def _write(found: Found, study: Study, root: Path, title: str | None, command: str, index: str = "") -> dict[str, Path]:
     record = COMPARISON.find(found.folder)
     made_by = (record and record.command) or UNKNOWN
-    about = Page(root, title or study_title(study), made_by, command, archive=found.archive, index=index)
+    about = Page(root, title or study.title, made_by, command, archive=found.archive, index=index)
     return write_study(study, about, found.folder)
 
 

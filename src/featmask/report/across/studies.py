@@ -16,14 +16,12 @@ from .archive import record_files, unpacked
 
 @dataclass(frozen=True)
 class Found:
-    """One study on disk.
+    """One study on disk, by its recipe's name, and its finished runs as they are shown, seeds ascending.
 
     Attributes:
-        name: the recipe's.
         key: of its settings: the name of the folder above the methods.
         folder: that folder, with what the comparison wrote of itself; of a zip file a temporary one.
-        runs: finished ones, in the order in which methods are shown, seeds ascending.
-        archive: the zip file that they come from; None where they lie in folders.
+        archive: the zip file that the runs come from; None where they lie in folders.
     """
 
     name: str

@@ -58,11 +58,8 @@ def counts(doctor: DoctorRecord | None) -> str:
 def trust(doctor: DoctorRecord | None) -> Trust:
     """In plain words; ``trusted`` decides, not the number of checks."""
     if doctor is None:
-        return Trust(
-            "unchecked",
-            "not checked",
-            f"Whether these figures can be trusted is not known: no checks were run. {HOW} runs them.",
-        )
+        text = f"Whether these figures can be trusted is not known: no checks were run. {HOW} runs them."
+        return Trust("unchecked", "not checked", text)
     told = counts(doctor) or "no check was run"
     failed, suspicious = (
         [check.title for check in doctor.checks if check.verdict == name] for name in ("failed", "suspicious")
@@ -73,11 +70,8 @@ def trust(doctor: DoctorRecord | None) -> Trust:
         verdict = doctor.verdict if doctor.verdict in ("failed", "suspicious") else "failed"
         return Trust(verdict, "can not be trusted", f"The figures can not be trusted.{because} Checks: {told}.")
     doubts = f" Suspicious: {'; '.join(suspicious)}." if suspicious else ""
-    return Trust(
-        doctor.verdict,
-        "trusted, with doubts" if doubts else "trusted",
-        f"The figures can be trusted as far as these checks go: {told}.{doubts}",
-    )
+    text = f"The figures can be trusted as far as these checks go: {told}.{doubts}"
+    return Trust(doctor.verdict, "trusted, with doubts" if doubts else "trusted", text)
 
 
 def _curve(values: Mapping[str, Any]) -> tuple[list[Any], list[float], str, str] | None:

@@ -28,16 +28,8 @@ class Shaded:
 
 @dataclass(frozen=True)
 class Heat:
-    """One suite of one model.
-
-    Attributes:
-        subject: the model's name.
-        suite: the suite's.
-        severities: the columns, the mean last.
-        clean: without corruption; empty where it was not measured.
-        groups: group, its mean, and a row a corruption.
-        mean: over all corruptions.
-        notes: how the images were made.
+    """One suite of one model: a column per severity, by group its mean and a row per corruption, the mean of them all,
+    what is right without corruption (``clean``; empty where it was not measured), and how the images were made.
     """
 
     subject: str
@@ -51,7 +43,7 @@ class Heat:
 
 
 def heats(subjects: Sequence[Subject]) -> list[Heat]:
-    """A table a model and suite."""
+    """A table per model and suite."""
     return [_heat(subject, name) for subject in subjects for name in corrupted_suites(subject)]
 
 
@@ -108,7 +100,7 @@ def _notes(settings: dict[str, object]) -> str:
 
 
 def compared(subjects: Sequence[Subject]) -> list[Table]:
-    """Of several models: means over severities beside each other, and differences to the first, a table a suite."""
+    """Of several models: means over severities beside each other, and differences to the first, a table per suite."""
     if len(subjects) < 2:
         return []
     names = [name for subject in subjects for name in corrupted_suites(subject)]
@@ -128,16 +120,11 @@ def _compared(subjects: list[Subject], name: str) -> Table:
     total = Line("Mean", _beside([metrics.get("corrupted") for metrics in records]), strong=True)
     groups.append(("All", [total]))
     heads = [Cell(subject.name, f"%, n = {subject.suites[name].n:,}") for subject in subjects]
-    title = "Means over severities, and the difference to " + subjects[0].name
-    return Table(
-        title if name == "corruptions" else f"{name}: {title[:1].lower()}{title[1:]}", heads, groups, "Corruption"
-    )
+    start = "Means" if name == "corruptions" else f"{name}: means"
+    return Table(f"{start} over severities, and the difference to {subjects[0].name}", heads, groups, "Corruption")
 
 
 def _beside(values: list[float | None]) -> list[Cell]:
-    base = values[0]
-    cells = [Cell(number(base))]
-    for value in values[1:]:
-        difference = "" if value is None or base is None else points(value, base)
-        cells.append(Cell(number(value), difference))
-    return cells
+    base, *others = values
+    differences = ("" if value is None or base is None else points(value, base) for value in others)
+    return [Cell(number(base)), *(Cell(number(value), text) for value, text in zip(others, differences, strict=True))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,20 +13,9 @@ from ...records.figures import Figure
 from ...records.titles import NORMS, attack_place, attack_title
 from ...stats import wilson
 from ..values import UNITS
-from .figures import (
-    Flips,
-    Share,
-    attack_metrics,
-    budgets,
-    clean_share,
-    curve,
-    flips_of,
-    region_metrics,
-    worst,
-    worst_square,
-)
+from . import figures
+from .figures import Flips, Share, clean_share, flips_of
 from .read import Subject
-from .verdict import all_norms
 
 #: A legend's entry: text, number of its colour (None: the page's ink), sign.
 Entry = tuple[str, int | None, str]
@@ -37,30 +26,25 @@ _BAND = 40
 _HISTOGRAM = 24
 
 
-def legend(subjects: Sequence[Subject]) -> list[Entry]:
-    """Of the pictures of attacks: the attacks of one model, or several models."""
+def legend(subjects: Sequence[Subject], metrics: Callable[[Subject], list[Figure]]) -> list[Entry]:
+    """Of pictures of some figures: a sign per model, or per attack where there is one model."""
     if len(subjects) > 1:
-        return model_legend(subjects)
-    kinds = _kinds(subjects[0])
+        return [(subject.name, *sign(i)) for i, subject in enumerate(subjects)]
+    kinds = _kinds(metrics(subjects[0]))
     entries: list[Entry] = [("Worst case", None, "★")] if kinds else []
     return entries + [(attack_title(kind), *sign(i)) for i, kind in enumerate(kinds)]
 
 
-def model_legend(subjects: Sequence[Subject]) -> list[Entry]:
-    """A sign a model."""
-    return [(subject.name, *sign(i)) for i, subject in enumerate(subjects)]
-
-
 def eps_panels(subjects: Sequence[Subject]) -> list[str]:
-    """A panel a norm."""
+    """A panel per norm."""
     draw = _one_model if len(subjects) == 1 else _models
-    return [drawn(partial(draw, subjects, norm), f"eps-{norm}") for norm in all_norms(subjects)]
+    return [drawn(partial(draw, subjects, norm), f"eps-{norm}") for norm in figures.norms(*subjects)]
 
 
 def flip_panels(subjects: Sequence[Subject]) -> list[str]:
-    """A histogram a norm and model that was searched for radii."""
+    """A histogram per norm and model that was searched for radii."""
     found = []
-    for norm in all_norms(subjects):
+    for norm in figures.norms(*subjects):
         for number, subject in enumerate(subjects):
             flips = flips_of(subject, norm)
             if flips is not None and flips.highest > 0:
@@ -71,26 +55,11 @@ def flip_panels(subjects: Sequence[Subject]) -> list[str]:
 
 def square_panel(subjects: Sequence[Subject]) -> list[str]:
     """Accuracy against the side of a square, if squares were measured."""
-    if not any(region_metrics(subject) for subject in subjects):
-        return []
-    return [drawn(partial(_squares, subjects), "squares")]
+    return [drawn(partial(_squares, subjects), "squares")] if figures.sides(*subjects) else []
 
 
-def square_legend(subjects: Sequence[Subject]) -> list[Entry]:
-    """Of the picture of squares."""
-    if len(subjects) > 1:
-        return model_legend(subjects)
-    kinds = _square_kinds(subjects[0])
-    return [("Worst case", None, "★"), *((attack_title(k), *sign(i)) for i, k in enumerate(kinds))]
-
-
-def _kinds(subject: Subject) -> list[str]:
-    kinds = {metric.attack.without_norm for metric in attack_metrics(subject) if not metric.worst}
-    return sorted(kinds, key=attack_place)
-
-
-def _square_kinds(subject: Subject) -> list[str]:
-    return sorted({m.kind for m in region_metrics(subject) if not m.worst}, key=attack_place)
+def _kinds(metrics: Sequence[Figure]) -> list[str]:
+    return sorted({metric.attack.without_norm for metric in metrics if not metric.worst}, key=attack_place)
 
 
 def _axes(make: Any, title: str, label: str) -> tuple[Any, Any]:
@@ -110,13 +79,13 @@ def _chance(ax: Any, subjects: Sequence[Subject]) -> None:
 
 def _worst_points(subject: Subject, norm: str) -> list[tuple[float, Share]]:
     scale = UNITS[norm][0]
-    pairs = [(scale * float(eps), worst(subject, norm, eps)) for eps in budgets(subject, norm)]
+    pairs = [(scale * float(eps), figures.worst(subject, norm, eps)) for eps in figures.budgets(subject, norm)]
     return [(x, share) for x, share in pairs if share is not None]
 
 
 def _steps(ax: Any, flips: Flips, norm: str, colour: str) -> None:
     """The curve of the smallest radii, and Wilson's interval along it."""
-    x, y = curve(flips)
+    x, y = figures.curve(flips)
     scale = UNITS[norm][0]
     ax.step(scale * x, 100 * y, where="post", color=colour, lw=1.7)
     some = np.unique(np.linspace(0, len(x) - 1, min(len(x), _BAND)).astype(int))
@@ -129,7 +98,7 @@ def _line(ax: Any, points: list[tuple[float, Share]], start: Share | None, colou
     """Where no radii were searched for: straight between the sizes that were measured."""
     joined = ([(0.0, start)] if start is not None else []) + points
     ax.plot([x for x, _ in joined], [100 * share.value for _, share in joined], color=colour, lw=1.4, ls=(0, (5, 2)))
-    sure = [(x, 100 * s.low, 100 * s.high) for x, s in joined if s.low is not None and s.high is not None]
+    sure = [(x, 100 * share.interval.low, 100 * share.interval.high) for x, share in joined if share.interval]
     if len(sure) == len(joined):
         ax.fill_between(*zip(*sure, strict=True), color=colour, alpha=0.16, lw=0)
 
@@ -140,12 +109,13 @@ def _one_model(subjects: Sequence[Subject], norm: str, make: Any) -> tuple[Any, 
     scale, label, _ = UNITS[norm]
     figure, ax = _axes(make, f"Right, %, {NORMS[norm]}", label)
     _chance(ax, subjects)
-    flips, points, kinds = flips_of(subject, norm), _worst_points(subject, norm), _kinds(subject)
+    every = figures.attack_metrics(subject)
+    flips, points, kinds = flips_of(subject, norm), _worst_points(subject, norm), _kinds(every)
     if flips is not None:
         _steps(ax, flips, norm, INK)
     else:
         _line(ax, points, clean_share(subject), INK)
-    own = [metric for metric in attack_metrics(subject) if metric.norm == norm and not metric.worst]
+    own = [metric for metric in every if metric.norm == norm and not metric.worst]
     top = max((scale * float(metric.eps or 0) for metric in own), default=1.0)
     for metric in own:
         place = kinds.index(metric.attack.without_norm)
@@ -160,7 +130,7 @@ def _one_model(subjects: Sequence[Subject], norm: str, make: Any) -> tuple[Any, 
 
 
 def _models(subjects: Sequence[Subject], norm: str, make: Any) -> tuple[Any, str]:
-    """A curve a model."""
+    """A curve per model."""
     figure, ax = _axes(make, f"Right at the worst, %, {NORMS[norm]}", UNITS[norm][1])
     _chance(ax, subjects)
     for place, subject in enumerate(subjects):
@@ -207,21 +177,18 @@ def _squares(subjects: Sequence[Subject], make: Any) -> tuple[Any, str]:
     figure, ax = _axes(make, "Right, %", "side of the square, % of the image's shorter side")
     _chance(ax, subjects)
     if len(subjects) == 1:
-        kinds = _square_kinds(subjects[0])
-        for place, kind in enumerate(kinds):
-            own = [metric for metric in region_metrics(subjects[0]) if metric.kind == kind]
+        every = figures.region_metrics(subjects[0])
+        for place, kind in enumerate(_kinds(every)):
+            own = [metric for metric in every if metric.kind == kind]
+            xs = [float(100 * (metric.square or 0)) for metric in own]
             ys = [100 * subjects[0].suites[metric.suite].metrics[metric.name] for metric in own]
             colour, marker = look(place)
-            ax.plot([_side(metric) for metric in own], ys, color=colour, marker=marker, lw=1.3, ms=5, mew=0)
+            ax.plot(xs, ys, color=colour, marker=marker, lw=1.3, ms=5, mew=0)
     for place, subject in enumerate(subjects):
-        sides = sorted({metric.square for metric in region_metrics(subject) if metric.square is not None})
-        points = [(float(100 * side), share) for side in sides if (share := worst_square(subject, side))]
+        shares = [(float(100 * side), figures.worst_square(subject, side)) for side in figures.sides(subject)]
+        points = [(x, share) for x, share in shares if share]
         colour, marker = look(place) if len(subjects) > 1 else (INK, STAR)
         _line(ax, points, clean_share(subject), colour)
         ax.plot([x for x, _ in points], [100 * s.value for _, s in points], marker, color=colour, ms=8, mew=0)
     ax.set_xlim(left=-0.02 * ax.get_xlim()[1])
     return figure, "Accuracy against the side of a hidden or replaced square; the figures are in the table"
-
-
-def _side(metric: Figure) -> float:
-    return float(100 * (metric.square or 0))

@@ -18,7 +18,7 @@ _NAMES = 14
 
 
 def reliability_panels(subjects: Sequence[Subject]) -> list[str]:
-    """A diagram a model whose confidence was kept."""
+    """A diagram per model whose confidence was kept."""
     found = []
     for number, subject in enumerate(subjects):
         bins = reliability(subject)
@@ -41,9 +41,8 @@ def _reliability(bins: list[Bin], name: str, make: Any) -> tuple[Any, str]:
     for one in bins:
         # the gap to the diagonal, bin by bin, is what the calibration error weighs
         upper.plot([one.confidence] * 2, [100 * one.confidence, 100 * one.accuracy], color=PALETTE[1], lw=3, alpha=0.4)
-    upper.plot(
-        [b.confidence for b in bins], [100 * b.accuracy for b in bins], color=PALETTE[0], marker="o", ms=5, lw=1.3
-    )
+    sure, right = [one.confidence for one in bins], [100 * one.accuracy for one in bins]
+    upper.plot(sure, right, color=PALETTE[0], marker="o", ms=5, lw=1.3)
     upper.set_ylim(-3, 103)
     upper.set_title(f"Right, %{', ' + plain(name) if name else ''}", fontsize=10.5, loc="left", fontweight="bold")
     lower.bar([one.low for one in bins], [one.n for one in bins], 0.92 / BINS, align="edge", color=PALETTE[6], lw=0)
@@ -52,10 +51,8 @@ def _reliability(bins: list[Bin], name: str, make: Any) -> tuple[Any, str]:
     lower.set_xlim(-0.02, 1.02)
     for ax in (upper, lower):
         ax.grid(color=INK, alpha=0.12, lw=0.6)
-    return (
-        figure,
-        f"Reliability diagram {name}: accuracy against confidence in {BINS} bins; the figures are in the table",
-    )
+    said = f"Reliability diagram {name}: accuracy against confidence in {BINS} bins; the figures are in the table"
+    return figure, said
 
 
 def _check(check: Shown, make: Any) -> tuple[Any, str]:

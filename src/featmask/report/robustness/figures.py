@@ -27,13 +27,11 @@ POINTS = 200
 
 @dataclass(frozen=True)
 class Share:
-    """Samples that are right.
+    """The share of ``n`` samples that is right.
 
     Attributes:
-        value: their share.
-        n: of so many samples.
         suites: whose outcomes were put together.
-        low, high: Wilson's interval, 95 %; None where it is no counted share.
+        interval: Wilson's, 95 %; None where it is no counted share.
         right: each sample's outcome, in the order of the record.
         of: fingerprint of the samples.
     """
@@ -41,23 +39,21 @@ class Share:
     value: float
     n: int
     suites: tuple[str, ...]
-    low: float | None
-    high: float | None
+    interval: Interval | None
     right: Floats
     of: str
+
+    @property
+    def extent(self) -> str:
+        """The interval in percent, ``91.0 to 94.8``; empty where there is none."""
+        return "" if self.interval is None else f"{100 * self.interval.low:.1f} to {100 * self.interval.high:.1f}"
 
 
 @dataclass(frozen=True)
 class Flips:
     """The smallest radius found that flips each sample: 0 where it was wrong before, infinite where none did.
 
-    Attributes:
-        suite: whose search it was.
-        radii: one a sample.
-        highest: the largest radius that was tried.
-        budget: the same as it was written.
-        attack: that searched.
-        n: samples.
+    ``highest`` is the largest radius that was tried, ``budget`` the same as it was written, ``attack`` what searched.
     """
 
     suite: str
@@ -94,10 +90,9 @@ def share_of(right: npt.NDArray[Any], suites: tuple[str, ...], of: str) -> Share
     """A share, with its interval where every outcome is right or wrong."""
     values = np.asarray(right, dtype=np.float64)
     counted = bool(np.isin(values, (0.0, 1.0)).all()) and len(values) > 0
-    interval: Interval | None = wilson(int(values.sum()), len(values)) if counted else None
     mean = float(values.mean()) if len(values) else math.nan
-    low, high = (None, None) if interval is None else (interval.low, interval.high)
-    return Share(mean, len(values), suites, low, high, values, of)
+    interval = wilson(int(values.sum()), len(values)) if counted else None
+    return Share(mean, len(values), suites, interval, values, of)
 
 
 def clean_share(subject: Subject) -> Share | None:
@@ -124,10 +119,15 @@ def region_metrics(subject: Subject) -> list[Figure]:
     return sorted(own, key=lambda metric: (attack_place(metric.kind), metric.square or 0))
 
 
-def norms(subject: Subject) -> list[str]:
-    """Those that attacks were measured in."""
-    found = {metric.norm for metric in attack_metrics(subject)}
+def norms(*subjects: Subject) -> list[str]:
+    """Those that any of the subjects was attacked in."""
+    found = {metric.norm for subject in subjects for metric in attack_metrics(subject)}
     return [norm for norm in NORMS if norm in found]
+
+
+def sides(*subjects: Subject) -> list[Fraction]:
+    """Of the squares that any of the subjects was attacked with, ascending."""
+    return sorted({m.square for subject in subjects for m in region_metrics(subject) if m.square is not None})
 
 
 def budgets(subject: Subject, norm: str) -> dict[Fraction, str]:
@@ -150,20 +150,19 @@ def worst(subject: Subject, norm: str, eps: Fraction) -> Share | None:
 
     Suites on other samples (a limit, say) are left out: of several sets the one with most samples counts.
     """
-    named = [m for m in attack_metrics(subject) if m.norm == norm and m.eps == eps]
-    return _worst(subject, [m for m in named if m.name in subject.samples.get(m.suite, {})])
+    return _worst(subject, [m for m in attack_metrics(subject) if m.norm == norm and m.eps == eps])
 
 
 def worst_square(subject: Subject, square: Fraction) -> Share | None:
     """The same of squares of one size."""
-    named = [m for m in region_metrics(subject) if m.square == square]
-    return _worst(subject, [m for m in named if m.name in subject.samples.get(m.suite, {})])
+    return _worst(subject, [m for m in region_metrics(subject) if m.square == square])
 
 
 def _worst(subject: Subject, metrics: list[Figure]) -> Share | None:
     groups: dict[str, list[Figure]] = {}
     for metric in metrics:
-        groups.setdefault(subject.fingerprints[metric.suite], []).append(metric)
+        if metric.name in subject.samples.get(metric.suite, {}):
+            groups.setdefault(subject.fingerprints[metric.suite], []).append(metric)
     if not groups:
         return None
     of, own = max(groups.items(), key=lambda group: subject.suites[group[1][0].suite].n)
@@ -180,12 +179,10 @@ def flips_of(subject: Subject, norm: str) -> Flips | None:
         searched = searched if isinstance(searched, dict) else {}
         if "flip_eps" not in columns or (searched.get("norm") or settings.get("norm") or "linf") != norm:
             continue
-        radii = np.asarray(columns["flip_eps"], dtype=np.float64)
-        sizes = budgets(subject, norm)
-        finite = radii[np.isfinite(radii)]
+        radii, sizes = np.asarray(columns["flip_eps"], dtype=np.float64), budgets(subject, norm)
         written = str(searched.get("highest", ""))
         highest = Figure(name, str(Name(size=written))).eps or max(sizes, default=None)
-        top = float(highest) if highest is not None else float(finite.max(initial=0.0))
+        top = float(radii[np.isfinite(radii)].max(initial=0.0) if highest is None else highest)
         attack = searched.get("attack")
         title = str(attack.get("name", "")) if isinstance(attack, dict) else str(attack or "")
         text = sizes.get(highest, written) if highest is not None else f"{top:g}"

@@ -1,9 +1,8 @@
-"""All models at a glance: a row a model, a column a question; and how two of them differ on the same samples."""
+"""All models at a glance: a row per model, a column per question; and how two of them differ on the same samples."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -12,43 +11,36 @@ from ...records.figures import Figure, show
 from ...records.titles import NORMS
 from ...stats import mcnemar
 from .checks import trust
-from .figures import Share, clean_share, corrupted_suites, main_budget, region_metrics, worst, worst_square
+from .figures import Share, budgets, clean_share, corrupted_suites, main_budget, norms, sides, worst, worst_square
 from .read import Subject
-from .strength import strength
+from .strength import Strength, strength
 from .tables import Cell, Line, Table, number, points, share_cell
-from .verdict import all_norms, budget_text
 
-#: Head and, of a model, the share in question.
-Question = tuple[Cell, Callable[[Subject], Share | None], Callable[[Subject], str]]
+#: Head and, of a model, the share in question, and how strong the attacks behind it are.
+Question = tuple[Cell, Callable[[Subject], Share | None], Callable[[Subject], Strength | None]]
 
 
 def questions(subjects: Sequence[Subject]) -> list[Question]:
     """Right before, at the main size of each norm and of squares."""
-    listed = list(subjects)
     found: list[Question] = []
-    if any(clean_share(subject) for subject in listed):
-        found.append((Cell("Not attacked", "%"), clean_share, lambda _: ""))
-    for norm in all_norms(listed):
-        eps = main_budget(listed, norm)
+    if any(clean_share(subject) for subject in subjects):
+        found.append((Cell("Not attacked", "%"), clean_share, lambda _: None))
+    for norm in norms(*subjects):
+        eps = main_budget(subjects, norm)
         if eps is None:
             continue
-        text = next(budget_text(subject, norm, eps) for subject in listed if worst(subject, norm, eps) is not None)
+        text = next(budgets(subject, norm)[eps] for subject in subjects if worst(subject, norm, eps) is not None)
         head = Cell("Worst case", f"{NORMS[norm]} {text}, %")
-        found.append((head, partial(worst, norm=norm, eps=eps), partial(_label, norm=norm, eps=eps)))
-    sides = sorted({m.square for subject in listed for m in region_metrics(subject) if m.square is not None})
-    if sides:
-        side = sides[len(sides) // 2]
+        found.append((head, partial(worst, norm=norm, eps=eps), partial(strength, norm=norm, eps=eps)))
+    if squares := sides(*subjects):
+        side = squares[len(squares) // 2]
         head = Cell("Worst square", f"{float(100 * side):g} % of the side, %")
-        found.append((head, partial(worst_square, square=side), lambda _: ""))
+        found.append((head, partial(worst_square, square=side), lambda _: None))
     return found
 
 
-def _label(subject: Subject, norm: str, eps: Fraction) -> str:
-    return strength(subject, norm, eps).label
-
-
 def glance(subjects: Sequence[Subject]) -> Table:
-    """A row a model."""
+    """A row per model."""
     asked = questions(subjects)
     corrupted = list(dict.fromkeys(name for subject in subjects for name in corrupted_suites(subject)))
     heads = [head for head, _, _ in asked]
@@ -57,11 +49,10 @@ def glance(subjects: Sequence[Subject]) -> Table:
     lines = []
     for subject in subjects:
         cells = []
-        for _, ask, label in asked:
-            share = ask(subject)
-            cell = share_cell(share)
-            parts = [cell.small, f"n = {share.n:,}" if share else "", label(subject) if share else ""]
-            cells.append(Cell(cell.text, "\n".join(part for part in parts if part)))
+        for _, ask, of in asked:
+            share, behind = ask(subject), of(subject)
+            parts = [share.extent, f"n = {share.n:,}", behind.label if behind else ""] if share else []
+            cells.append(Cell(share_cell(share).text, "\n".join(filter(None, parts))))
         for name in corrupted:
             suite = subject.suites.get(name)
             cells.append(Cell() if suite is None else Cell(number(suite.metrics.get("corrupted")), f"n = {suite.n:,}"))
@@ -91,7 +82,7 @@ def pairs(subjects: Sequence[Subject]) -> Table | None:
 
 def _difference(one: Share, base: Share) -> Cell:
     text = points(one.value, base.value)
-    if one.low is None or base.low is None:
+    if one.interval is None or base.interval is None:
         return Cell(text)
     p = mcnemar(one.right.astype(np.int64), base.right.astype(np.int64))
     return Cell(text, "p < 0.0001" if p < 0.0001 else f"p = {p:.2g}")

@@ -9,7 +9,7 @@ from typing import Any
 from ..layout import rendered
 from . import corrupted, curves, diagrams, tables
 from .checks import checks, trust
-from .figures import flips_of, main_budget, norms
+from .figures import attack_metrics, flips_of, main_budget, norms, region_metrics
 from .glance import glance, pairs
 from .read import Subject
 from .run import cautions, settings_text, told
@@ -42,7 +42,10 @@ def _context(subjects: Sequence[Subject], root: Path, title: str) -> dict[str, A
         "calibration": tables.calibration_table(subjects),
         "bins": tables.bin_table(subjects),
         "captions": {"eps": eps_caption(subjects)},
-        "legends": {"eps": curves.legend(subjects), "squares": curves.square_legend(subjects)},
+        "legends": {
+            "eps": curves.legend(subjects, attack_metrics),
+            "squares": curves.legend(subjects, region_metrics),
+        },
         "pictures": {
             "eps": curves.eps_panels(subjects),
             "flips": curves.flip_panels(subjects),

@@ -14,7 +14,7 @@ from ...records.doctor import DOCTOR, DoctorRecord
 from ...records.figures import Figure
 from ...records.names import SUITES
 from ...records.subject import SUBJECT, SubjectRecord
-from ...records.suite import Columns, Suite, read_suite
+from ...records.suite import Columns, Suite, read_suites
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,10 @@ class Subject:
     """One model and all that was measured on it.
 
     Attributes:
-        folder: where the records lie.
         name: for people, different for every subject of a page.
-        about: ``subject.json``; nothing is known where there is none.
-        suites: name -> figures.
-        samples: name -> outcomes a sample.
-        doctor: ``doctor.json``; None where no checks were run.
+        about, doctor: ``subject.json``, with nothing known where there is none; ``doctor.json``, None where no checks
+            were run.
+        suites, samples: by suite figures, and outcomes per sample.
         unfinished: suites that were begun and not finished.
     """
 
@@ -46,8 +44,13 @@ class Subject:
 
     @cached_property
     def fingerprints(self) -> dict[str, str]:
-        """Suite -> which samples it was measured on: equal where a comparison a sample is allowed."""
-        return {name: _fingerprint(columns) for name, columns in self.samples.items()}
+        """Suite -> which samples it was measured on: equal where a comparison per sample is allowed."""
+        digests = {name: hashlib.sha256() for name in self.samples}
+        for name, columns in self.samples.items():
+            for part in ("index", "label"):
+                if part in columns:
+                    digests[name].update(part.encode() + columns[part].tobytes())
+        return {name: digest.hexdigest() for name, digest in digests.items()}
 
     @property
     def classes(self) -> int | None:
@@ -90,31 +93,19 @@ def read_subject(folder: Path) -> Subject:
         raise FeatmaskError(f"expected a folder of records (featmask evaluate --save), but {folder} is none")
     about = SUBJECT.find(folder) or SubjectRecord()
     doctor = DOCTOR.find(folder)
-    pairs = [read_suite(path) for path in sorted((folder / "eval").glob("*.json"))]
-    if not pairs and doctor is None:
+    suites, samples = read_suites(folder)
+    if not suites and doctor is None:
         raise FeatmaskError(
             f"{folder} holds no records: expected eval/*.json or doctor.json; run featmask evaluate first"
         )
-    pairs.sort(key=lambda pair: suite_place(pair[0].name))
-    suites = {suite.name: suite for suite, _ in pairs}
-    ending = ".partial.jsonl"
+    order, ending = sorted(suites, key=suite_place), ".partial.jsonl"
+    suites, samples = {name: suites[name] for name in order}, {name: samples[name] for name in order}
+    title = " ".join(str(about.title or folder.resolve().name or folder).split())
     begun = (path.name.removesuffix(ending) for path in sorted((folder / "eval").glob(f"*{ending}")))
-    return Subject(
-        folder,
-        " ".join(str(about.title or folder.resolve().name or folder).split()),
-        about,
-        suites,
-        {suite.name: columns for suite, columns in pairs},
-        doctor,
-        tuple(name for name in begun if name not in suites),
-    )
+    unfinished = tuple(name for name in begun if name not in suites)
+    return Subject(folder, title, about, suites, samples, doctor, unfinished)
 
 
 def suite_place(name: str) -> tuple[int, str]:
     """A suite's place among others; those that are not known come last, by name."""
     return (SUITES.index(name) if name in SUITES else len(SUITES)), name
-
-
-def _fingerprint(columns: Columns) -> str:
-    named = b"".join(name.encode() + columns[name].tobytes() for name in ("index", "label") if name in columns)
-    return hashlib.sha256(named).hexdigest()

@@ -39,7 +39,7 @@ class Told:
 def told(subject: Subject, root: Path) -> Told:
     """For the page at ``root``."""
     about, doctor = subject.about, subject.doctor
-    sources: list[SubjectRecord | DoctorRecord] = [about, *([] if doctor is None else [doctor])]
+    sources: list[SubjectRecord | DoctorRecord] = [about] if doctor is None else [about, doctor]
     suites = [(name, suite_facts(suite), attack_facts(suite)) for name, suite in subject.suites.items()]
     if doctor is not None and doctor.settings:
         suites.append(("doctor", settings_text(doctor.settings), []))
@@ -59,12 +59,10 @@ def facts(subject: Subject) -> list[tuple[str, str]]:
     about = subject.about
     known = {"checkpoint": about.checkpoint, "method": about.method, "data": about.data, "training seed": about.seed}
     found = [(title, str(value)) for title, value in known.items() if value is not None]
-    names = about.classes
-    if names:
+    names, number = about.classes, subject.classes
+    if number:
         shown = ", ".join(names[:10]) + (", …" if len(names) > 10 else "")
-        found.append(("classes", f"{len(names)}: {shown}"))
-    elif subject.classes:
-        found.append(("classes", str(subject.classes)))
+        found.append(("classes", f"{number}: {shown}" if names else str(number)))
     if about.dropped_fraction is not None:
         found.append(("dropped in training", f"{100 * about.dropped_fraction:.2f} % of the activations, measured"))
     if about.sha256:
@@ -102,9 +100,8 @@ def attack_facts(suite: Suite) -> list[str]:
         keys = [key for key in _SETTINGS if own.get(key) is not None and _matters(own, key)]
         said = ", ".join(f"{key.replace('_', ' ')} {own[key]}" for key in keys)
         found.setdefault(attack_title(name.kind) + (f": {said}" if said else ""), []).append(name.size)
-    return [
-        f"{text} (at {', '.join(b for b in budgets if b)})" if any(budgets) else text for text, budgets in found.items()
-    ]
+    sizes = {text: ", ".join(filter(None, budgets)) for text, budgets in found.items()}
+    return [f"{text} (at {listed})" if listed else text for text, listed in sizes.items()]
 
 
 def _matters(attack: Mapping[str, Any], key: str) -> bool:
@@ -127,9 +124,8 @@ def cautions(subjects: Sequence[Subject]) -> list[str]:
             changed = [f"non-standard: {text}" for text in deviations(subject, name)]
             said = [text for text in said if f"non-standard: {text}" not in changed]
             found |= dict.fromkeys(f"{start}{name}: {text}" for text in [*said, *changed])
-        found |= dict.fromkeys(
-            f"{start}{name} was begun and is not finished: it is left out" for name in subject.unfinished
-        )
+        left_out = "was begun and is not finished: it is left out"
+        found |= {f"{start}{name} {left_out}": None for name in subject.unfinished}
     for name in dict.fromkeys(name for subject in subjects for name in subject.suites):
         sizes = {subject.suites[name].n for subject in subjects if name in subject.suites}
         if len(sizes) > 1:

@@ -47,14 +47,8 @@ def strength(subject: Subject, norm: str, eps: Fraction) -> Strength:
             f"an upper bound, by {only} alone ({listed}): an attacker who knows the model would find more",
         )
     if names <= {"transfer", "square", *FIRST_ORDER, *NOISE}:
-        return Strength(
-            f"upper bound: {listed}",
-            f"an upper bound, by {listed}: stronger attacks may find more",
-        )
-    return Strength(
-        "upper bound: no AutoAttack",
-        f"an upper bound, by {listed}: AutoAttack is not among them",
-    )
+        return Strength(f"upper bound: {listed}", f"an upper bound, by {listed}: stronger attacks may find more")
+    return Strength("upper bound: no AutoAttack", f"an upper bound, by {listed}: AutoAttack is not among them")
 
 
 def _autoattack(subject: Subject, own: list[Figure]) -> Strength:

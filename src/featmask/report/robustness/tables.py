@@ -7,22 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
-from ...records.figures import Figure, show
+from ...records.figures import Figure, show, unsigned_zero
 from ...records.titles import NORMS, attack_title
 from ..values import UNITS
-from .figures import (
-    Share,
-    attack_metrics,
-    budgets,
-    flips_of,
-    region_metrics,
-    reliability,
-    worst,
-    worst_square,
-)
+from .figures import Share, attack_metrics, budgets, flips_of, norms, region_metrics, reliability, worst, worst_square
 from .read import Subject
 from .strength import strength
-from .verdict import all_norms
 
 
 @dataclass(frozen=True)
@@ -60,22 +50,18 @@ def number(value: float | None) -> str:
 
 def points(value: float, base: float) -> str:
     """A difference in percentage points; a zero has no sign."""
-    text = f"{100 * (value - base):+.1f}"
-    return text if float(text) else text[1:]
+    return unsigned_zero(f"{100 * (value - base):+.1f}")
 
 
 def share_cell(share: Share | None) -> Cell:
     """With Wilson's interval where there is one."""
-    if share is None:
-        return Cell()
-    low, high = share.low, share.high
-    return Cell(number(share.value), "" if low is None or high is None else f"{100 * low:.1f} to {100 * high:.1f}")
+    return Cell() if share is None else Cell(number(share.value), share.extent)
 
 
 def attack_tables(subjects: Sequence[Subject]) -> list[Table]:
-    """A table a norm: attacks by sizes, the worst case last, and below it what that is."""
+    """A table per norm: attacks by sizes, the worst case last, and below it what that is."""
     found = []
-    for norm in all_norms(subjects):
+    for norm in norms(*subjects):
         sizes = dict(sorted(size for subject in subjects for size in budgets(subject, norm).items()))
         groups = []
         for subject in subjects:
@@ -107,7 +93,7 @@ def square_table(subjects: Sequence[Subject]) -> Table | None:
 
 
 def _attack_lines(subject: Subject, own: list[Figure], shares: dict[Fraction, Share | None]) -> list[Line]:
-    """A row an attack and suite, and the worst case, over the sizes that ``shares`` has."""
+    """A row per attack and suite, and the worst case, over the sizes that ``shares`` has."""
     suites = dict.fromkeys(metric.suite for metric in own)
     lines = []
     for kind, suite in dict.fromkeys((figure.attack.without_norm, figure.suite) for figure in own):
@@ -133,7 +119,7 @@ def flip_table(subjects: Sequence[Subject]) -> Table | None:
     """Smallest radii: quartiles over the samples that were right before."""
     lines = []
     for subject in subjects:
-        for norm in all_norms(subjects):
+        for norm in norms(*subjects):
             flips = flips_of(subject, norm)
             if flips is None:
                 continue

@@ -3,22 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from ...records.titles import NORMS
 from .checks import trust
-from .figures import (
-    Share,
-    budgets,
-    clean_share,
-    corrupted_suites,
-    main_budget,
-    norms,
-    region_metrics,
-    worst,
-    worst_square,
-)
+from .figures import Share, budgets, clean_share, corrupted_suites, main_budget, norms, sides, worst, worst_square
 from .read import Subject
 from .strength import FLOOR, Strength, strength
 
@@ -36,27 +25,13 @@ def percent(value: float) -> str:
 
 def with_interval(share: Share) -> str:
     """``93.1 % (95 % interval 91.0 to 94.8 %)``."""
-    if share.low is None or share.high is None:
-        return percent(share.value)
-    return f"{percent(share.value)} (95 % interval {100 * share.low:.1f} to {100 * share.high:.1f} %)"
-
-
-def budget_text(subject: Subject, norm: str, eps: Fraction) -> str:
-    """A radius as it was written in the record."""
-    return budgets(subject, norm).get(eps, str(eps))
-
-
-def all_norms(subjects: Sequence[Subject]) -> list[str]:
-    """Those that any of them was attacked in."""
-    return [norm for norm in NORMS if any(norm in norms(subject) for subject in subjects)]
+    return percent(share.value) + (f" (95 % interval {share.extent} %)" if share.extent else "")
 
 
 def verdict_lines(subject: Subject, subjects: Sequence[Subject]) -> list[str]:
-    """Of one model: the main sentence and how strong its attacks are, a line a norm, checks, corruptions, squares.
+    """Of one model: the main sentence and how strong its attacks are, a line per norm, checks, corruptions, squares.
 
-    Args:
-        subject: the model.
-        subjects: all on the page, which share their main sizes.
+    ``subjects`` are all on the page: they share their main sizes.
     """
     figures = _norm_figures(subject, subjects)
     found = [_first(subject, figures[0] if figures else None)]
@@ -94,7 +69,7 @@ def _norm_figures(subject: Subject, subjects: Sequence[Subject]) -> list[_Figure
             )
         elif subject.doctor is None and share.value > _REMARKABLE:
             remark = " No check vouches for this figure: it is unverified."
-        where = f"{NORMS[norm]} {budget_text(subject, norm, eps)}"
+        where = f"{NORMS[norm]} {budgets(subject, norm)[eps]}"
         found.append(_Figure(where, share, strength(subject, norm, eps), remark))
     return found
 
@@ -124,9 +99,9 @@ def _other_lines(subject: Subject) -> list[str]:
         if mean is not None:
             kinds = len({m.kind for m in subject.metrics if m.suite == name and m.severity})
             kind = "corruption" if kinds == 1 else "corruptions"
-            found.append(f"Mean over {kinds} common {kind}{_published(suite)}: {percent(mean)} right.")
-    sizes = sorted({m.square for m in region_metrics(subject) if m.square is not None})
-    if sizes:
+            published = f" ({suite.name})" if suite.settings.get("published") else ""
+            found.append(f"Mean over {kinds} common {kind}{published}: {percent(mean)} right.")
+    if sizes := sides(subject):
         middle = sizes[len(sizes) // 2]
         share = worst_square(subject, middle)
         if share is not None:
@@ -135,7 +110,3 @@ def _other_lines(subject: Subject) -> list[str]:
                 f"{with_interval(share)} right."
             )
     return found
-
-
-def _published(suite: Any) -> str:
-    return f" ({suite.name})" if suite.settings.get("published") else ""

@@ -56,7 +56,7 @@ def _title(subjects: Sequence[Subject]) -> str:
 
 
 def table_csv(subjects: Sequence[Subject]) -> str:
-    """Every figure in full precision, the worst case over suites, and a line a check."""
+    """Every figure in full precision, the worst case over suites, and a line per check."""
     return csv_text(COLUMNS, _lines(subjects))
 
 
@@ -72,7 +72,8 @@ def _lines(subjects: Sequence[Subject]) -> Iterator[list[object]]:
             for eps, text in budgets(subject, norm).items():
                 share = worst(subject, norm, eps)
                 if share is not None:
-                    figures = [share.n, *map(exact, (share.value, share.low, share.high))]
+                    _, low, high = share.interval or (None, None, None)
+                    figures = [share.n, *map(exact, (share.value, low, high))]
                     yield [subject.name, " ".join(share.suites), "worst case", norm, text, *figures, ""]
         for group, own in checks(subject.doctor):
             for check in own:

@@ -23,7 +23,7 @@ Sizes = list[tuple[float, Figure]]
 
 
 def attack_groups(study: Study) -> list[Group]:
-    """What there is to draw, a group a suite of attacks."""
+    """What there is to draw, a group per suite of attacks."""
     found = []
     sized = [metric for metric in study.metrics if metric.eps is not None]
     # the usual norm first, whatever was measured first
@@ -32,13 +32,10 @@ def attack_groups(study: Study) -> list[Group]:
     for suite in dict.fromkeys(metric.suite for metric in plainly):
         sizes = _sizes([metric for metric in sized if metric.suite == suite], study, CLEAN)
         if sizes:
-            found.append(_group(study, _title(suite, sizes), sizes, f"eps-{suite}"))
+            title = f"Under attack: {SUITES.get(suite, NORMS[sizes[-1][1].norm])}"
+            found.append(_group(study, title, sizes, f"eps-{suite}"))
     ranked = dict.fromkeys(metric.suite for metric in sized if metric.attacked)
     return found + [g for suite in sorted(ranked, key=suite_place) if (g := _ranking_group(study, suite)) is not None]
-
-
-def _title(suite: str, sizes: Sizes) -> str:
-    return f"Under attack: {SUITES.get(suite, NORMS[sizes[-1][1].norm])}"
 
 
 def _group(study: Study, title: str, sizes: Sizes, prefix: str) -> Group:
@@ -49,9 +46,8 @@ def _group(study: Study, title: str, sizes: Sizes, prefix: str) -> Group:
     figure = "accuracy" if metric.measure == "accuracy" else metric.measure_title
     _, label, short = UNITS[metric.norm]
     text = f"{kind} {figure} against the size of the perturbation"
-    panels, small = line_panels(
-        study, lines, Axis(f"{metric.measure_title}, %", label, text, whole=True, short=short), prefix
-    )
+    axis = Axis(f"{metric.measure_title}, %", label, text, whole=True, short=short)
+    panels, small = line_panels(study, lines, axis, prefix)
     text += "; 0 is the same images, not attacked."
     if study.challengers:
         panels.append(Panel(f"diff-{prefix}", partial(_difference, study, sizes)))
@@ -92,9 +88,7 @@ def _sizes(metrics: Sequence[Figure], study: Study, clean: str) -> Sizes:
         return []
     first = ordered[0]
     factor = UNITS[first.norm][0]
-    found = sorted(
-        (factor * float(metric.eps), metric) for metric in ordered if metric.kind == first.kind and metric.eps
-    )
+    found = sorted((factor * float(m.eps), m) for m in ordered if m.kind == first.kind and m.eps)
     start = Figure(first.suite, clean)
     return ([(0.0, start)] if found and start in study.metrics else []) + found
 
@@ -125,7 +119,7 @@ def _difference(study: Study, sizes: Sizes, make: Any) -> tuple[Any, str]:
 
 
 def _attack_rows(study: Study, metrics: list[Figure], make: Any) -> tuple[Any, str]:
-    """A row an attack, in it the methods below each other."""
+    """A row per attack, in it the methods below each other."""
     many = len(study.methods)
     budget = next((metric.budget for metric in metrics if metric.budget), "")
     titles = [attack_title(metric.kind) for metric in metrics]

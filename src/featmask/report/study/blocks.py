@@ -1,4 +1,4 @@
-"""Every figure of a ranking, suite by suite: under attack a table a size, in it the attacks, in those the methods."""
+"""Every figure of a ranking, suite by suite: under attack a table per size, in it the attacks, in those the methods."""
 
 from __future__ import annotations
 
@@ -16,12 +16,8 @@ from .tables import Study
 
 @dataclass(frozen=True)
 class Block:
-    """One table.
-
-    Attributes:
-        title: what was measured: ``"Queries attacked, 5/255"``.
-        heads: a column a figure: ``"Rank-1"``, ``"mAP"``, ``"mINP"``.
-        groups: attack (empty where there is none) and its rows, a row a method; seeds are those that were measured.
+    """One table: what was measured (``"Queries attacked, 5/255"``), a column per figure (``"Rank-1"``), and by attack
+    (empty where there is none) a row per method, whose seeds are those that were measured.
     """
 
     title: str

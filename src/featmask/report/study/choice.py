@@ -28,13 +28,9 @@ def first_table(metrics: Sequence[Figure]) -> list[Figure]:
     """The figures that lead a report, in their order; of attacks on retrieval, those at the main budget."""
     found = [metric for metric in metrics if headline(metric)]
     main = {metric.suite: main_budget(found, metric.suite) for metric in found}
-    kept = [metric for metric in found if not _one_size(metric) or metric.size == main[metric.suite]]
-    return sorted(kept, key=_place)
-
-
-def _one_size(metric: Figure) -> bool:
-    """Whether its suite leads with its main budget alone: of classification every one but the first norm's."""
-    return metric.attacked or (metric.size is not None and (metric.square is not None or metric.norm != "linf"))
+    # of classification the first norm leads with all its budgets, every other suite with its main one alone
+    every = [m for m in found if not m.attacked and (m.size is None or (m.square is None and m.norm == "linf"))]
+    return sorted((m for m in found if m in every or m.size == main[m.suite]), key=_place)
 
 
 def main_budget(metrics: Sequence[Figure], suite: str) -> Fraction | None:

@@ -10,7 +10,6 @@ from ...records.titles import SUITES, attack_title, corruption_title
 from ..values import in_groups
 from .attacked import by_attack
 from .lines import FEW, Axis, Group, along, band_text, line_panels
-from .rows import sign_of
 from .tables import Cell, Study
 
 
@@ -27,13 +26,8 @@ class KindCell:
 
 @dataclass(frozen=True)
 class KindTable:
-    """One suite of corruptions.
-
-    Attributes:
-        title: of the table.
-        n: images.
-        severities: over which the figures are means.
-        groups: group of corruptions, and in it a row a corruption, a cell a method.
+    """One suite of corruptions over ``n`` images, figures being means over the severities; by group of corruptions a
+    row per corruption, a cell per method.
     """
 
     title: str
@@ -59,16 +53,12 @@ def _by_severity(study: Study, suite: str) -> Group | None:
             levels.setdefault(metric.severity, []).append(metric)
     if len(levels) < 2:
         return None
-    clean = along(study, [(0.0, Figure(suite, "clean"))])
-    lines = {}
+    lines = along(study, [(0.0, Figure(suite, "clean"))])
     for method in study.methods:
-        points = clean.get(method, []) + [
-            (float(level), values)
-            for level in sorted(levels, key=int)
-            if (values := _mean(study, method, levels[level]))
-        ]
-        if points:
-            lines[method] = points
+        for level in sorted(levels, key=int):
+            if values := _mean(study, method, levels[level]):
+                lines.setdefault(method, []).append((float(level), values))
+    lines = {method: lines[method] for method in study.methods if method in lines}
     axis = Axis("Accuracy, %", "severity", "Accuracy over all corruptions, by severity")
     panels, small = line_panels(study, lines, axis, f"severity-{suite}")
     text = "Accuracy, the mean over all corruptions, by severity; 0 is the same images, not corrupted."
@@ -103,15 +93,12 @@ def _squares(study: Study) -> list[Group]:
     if not panels:
         return []
     text = "Accuracy against the side of a square that is hidden, at random or where it hurts most, or replaced."
-    return [
-        Group(
-            SUITES["occlusion"], text + (band_text(study, lines) if small or len(lines) <= FEW else ""), panels, small
-        )
-    ]
+    text += band_text(study, lines) if small or len(lines) <= FEW else ""
+    return [Group(SUITES["occlusion"], text, panels, small)]
 
 
 def kind_tables(study: Study) -> list[KindTable]:
-    """A table a suite: corruptions down, methods across."""
+    """A table per suite: corruptions down, methods across."""
     return [_table(study, suite) for suite in corrupted_suites(study)]
 
 
@@ -140,5 +127,5 @@ def _cell(metric: Figure, cell: Cell | None) -> KindCell:
     text = show(metric, cell.interval.mean)
     if cell.paired is None:
         return KindCell(text, best=cell.best)
-    sign = f" {sign_of(cell)}" if cell.claimed else ""
+    sign = f" {cell.sign}" if cell.claimed else ""
     return KindCell(text, signed(metric, cell.paired.interval.mean), sign, cell.outcome, cell.best)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from ...records.comparison import ComparisonRecord
 from ...records.doctor import DOCTOR
@@ -14,16 +13,15 @@ from ...records.run import Run
 from ...records.tuning import TuningRecord
 from ..layout import embedded, file_links, relative_link, rendered
 from ..robustness.checks import checks, trust
-from ..values import outline
+from ..values import merged, outline
 from .blocks import blocks
 from .degraded import kind_tables
 from .latex import latex_table
-from .lines import banded
-from .notes import caution, environment, notices, statements, suite_text, suites, warnings
+from .notes import caution, statements, suite_text, suites, warnings
 from .plots import legend, pictures, render
-from .retrieval import data_name, rules
-from .rows import SIGNS, differences, rows, single
-from .tables import Study
+from .retrieval import data_name, every_suite, notices, rules
+from .rows import differences, rows, single
+from .tables import SIGNS, Study
 from .tuned import tuning_group, tuning_text
 from .verdicts import metric_lines, verdict_lines
 
@@ -38,15 +36,11 @@ GALLERY = {
 
 @dataclass(frozen=True)
 class Page:
-    """What a page of a study is made of, beside the study.
+    """What a page of a study is made of, beside the study: ``root`` is the folder where it will lie.
 
     Attributes:
-        root: where it will lie; links are relative to it.
-        title: its heading.
-        command: that made the runs.
-        rebuilt: that made the page anew; empty where it is the same.
-        record: of the comparison.
-        tuning: of the search for options.
+        command, rebuilt: that made the runs; that made the page anew, empty where it is the same.
+        record, tuning: of the comparison; of the search for options.
         gallery: pictures that are embedded.
         archive: the zip file that holds the runs; None where they lie in folders.
         index: link to the page across studies; empty where there is none.
@@ -69,102 +63,59 @@ def page(study: Study, about: Page) -> str:
     Raises:
         FeatmaskError: a picture that cannot be read or is no PNG.
     """
-    return rendered("report.html.j2", **_figures(study), **_background(study, about), **_attachments(study, about))
-
-
-def _figures(study: Study) -> dict[str, Any]:
-    """Verdicts and tables."""
-    headline = study.headline
+    headline, first = study.headline, study.runs[0].recipe
     others = [metric for metric in study.metrics if metric not in headline]
     # every corruption at every severity is in the CSV: seventy-five columns would drown the others
     unranked = [metric for metric in others if not metric.retrieval and not metric.severity]
-    return {
-        "verdicts": verdict_lines(study),
-        "by_figure": [(line.metric.title, line.sentence, _signs(line.outcomes)) for line in metric_lines(study)],
-        "caution": caution(study),
-        "baseline": study.baseline,
-        "compares": bool(study.challengers),
-        "seeds": study.most_seeds,
-        "headline": headline,
-        "others": unranked,
-        "blocks": blocks(study),
-        "main": rows(study, headline),
-        "rest": rows(study, unranked),
-        "differences": differences(study, headline),
-        "other_differences": differences(study, [metric for metric in others if not metric.severity]),
-        "kinds": kind_tables(study),
-        "methods": study.methods,
-        "statements": statements(study),
-        "warnings": warnings(study),
-        "notices": notices(study),
-        "rules": rules(suites(study)),
-        "pictures": pictures(study),
-        "legend": legend(study),
-        "banded": banded(study),
-    }
+    versions = merged(run.environment for run in study.runs)
+    images: dict[str, list[tuple[str, str, int]]] = {}
+    for picture in about.gallery:
+        images.setdefault(picture.kind, []).append((picture.caption, *embedded(picture.path)))
+    trials = None if about.tuning is None else tuning_group(study, about.tuning)
+    examined = [(run, record) for run in study.runs if (record := DOCTOR.find(run.folder)) is not None]
+    return rendered(
+        "report.html.j2",
+        study=study,
+        about=about,
+        title=about.title,
+        note=(first.note or "").strip(),
+        data=data_name(study),
+        verdicts=verdict_lines(study),
+        by_figure=[(line.metric.title, line.sentence, _signs(line.outcomes)) for line in metric_lines(study)],
+        caution=caution(study),
+        headline=headline,
+        others=unranked,
+        blocks=blocks(study),
+        main=rows(study, headline),
+        rest=rows(study, unranked),
+        differences=differences(study, headline),
+        other_differences=differences(study, [metric for metric in others if not metric.severity]),
+        kinds=kind_tables(study),
+        statements=statements(study),
+        warnings=warnings(study),
+        notices=notices(every_suite(study)),
+        rules=rules(suites(study)),
+        pictures=pictures(study),
+        legend=legend(study),
+        attacked=any(metric.eps is not None for metric in study.metrics if not metric.retrieval),
+        unchecked=trust(None).sentence,
+        doctors=[(f"{run.method}, seed {run.seed}", trust(record), checks(record)) for run, record in examined],
+        gallery=[(kind, title, images[kind]) for kind, title in GALLERY.items() if kind in images],
+        tuning_text="" if about.tuning is None else tuning_text(about.tuning),
+        tuning_pictures=None if trials is None else render(trials),
+        latex=latex_table(study, about.title),
+        suites=[(suite.name, suite_text(suite)) for suite in suites(study)],
+        recipe=outline(first.every),
+        environment=versions,
+        version=versions.get("featmask", ""),
+        archive=(about.archive.name, relative_link(about.archive, about.root)) if about.archive else ("", ""),
+        runs=[(run, [single(run, m) for m in headline], _info(run), _files(run, about)) for run in study.runs],
+    )
 
 
 def _signs(outcomes: dict[str, str]) -> list[tuple[str, str, str]]:
     """Method, sign and class of those that are better or worse."""
     return [(method, SIGNS[said], said) for method, said in outcomes.items() if said in ("better", "worse")]
-
-
-def _background(study: Study, about: Page) -> dict[str, Any]:
-    """What was run, and by what."""
-    first = study.runs[0]
-    versions = environment(study)
-    return {
-        "title": about.title,
-        "note": (first.recipe.note or "").strip(),
-        "data": data_name(study),
-        "index": about.index,
-        "command": about.command,
-        "rebuilt": about.rebuilt,
-        "failed": list(about.record.failed.items()),
-        "latex": latex_table(study, about.title),
-        "suites": [(suite.name, suite_text(suite)) for suite in suites(study)],
-        "recipe": outline(first.recipe.every),
-        "environment": versions,
-        "version": versions.get("featmask", ""),
-        "archive": (about.archive.name, relative_link(about.archive, about.root)) if about.archive else ("", ""),
-        "runs": [
-            {
-                "method": run.method,
-                "seed": run.seed,
-                "values": [single(run, metric) for metric in study.headline],
-                "info": _info(run),
-                "files": [] if about.archive else _files(run, about.root),
-            }
-            for run in study.runs
-        ],
-    }
-
-
-def _attachments(study: Study, about: Page) -> dict[str, Any]:
-    """Pictures that were drawn, the doctor's checks, the search for options."""
-    found: dict[str, list[tuple[str, str, int]]] = {}
-    for picture in about.gallery:
-        found.setdefault(picture.kind, []).append((picture.caption, *embedded(picture.path)))
-    group = None if about.tuning is None else tuning_group(study, about.tuning)
-    return {
-        "gallery": [(kind, title, found[kind]) for kind, title in GALLERY.items() if kind in found],
-        "doctors": _doctors(study),
-        "attacked": any(metric.eps is not None for metric in study.metrics if not metric.retrieval),
-        "unchecked": trust(None).sentence,
-        "tuning": about.tuning,
-        "tuning_text": "" if about.tuning is None else tuning_text(about.tuning),
-        "tuning_pictures": None if group is None else render(group),
-    }
-
-
-def _doctors(study: Study) -> list[dict[str, Any]]:
-    """The doctor's record of every run that has one."""
-    found = []
-    for run in study.runs:
-        told = DOCTOR.find(run.folder)
-        if told is not None:
-            found.append({"run": f"{run.method}, seed {run.seed}", "trust": trust(told), "groups": checks(told)})
-    return found
 
 
 def _info(run: Run) -> str:
@@ -179,7 +130,7 @@ def _info(run: Run) -> str:
     return ", ".join(parts)
 
 
-def _files(run: Run, root: Path) -> list[tuple[str, str]]:
-    """Name and relative link of what the run left behind."""
+def _files(run: Run, about: Page) -> list[tuple[str, str]]:
+    """Name and relative link of what the run left behind, where it lies in a folder."""
     names = ("run.json", "train.jsonl", "recipe.json", "env.json", "doctor.json", "model.safetensors")
-    return file_links(run.folder, names, run.suites, root)
+    return [] if about.archive else file_links(run.folder, names, run.suites, about.root)

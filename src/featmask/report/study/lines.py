@@ -1,4 +1,4 @@
-"""A figure along an axis, a line a method: the mean over seeds, and around it the interval of that mean."""
+"""A figure along an axis, a line per method: the mean over seeds, and around it the interval of that mean."""
 
 from __future__ import annotations
 
@@ -30,23 +30,17 @@ class Panel(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Panels that share a title and a caption; ``small`` ones show a pair of methods each."""
+    """Panels that share a title and a caption; ``small`` ones show a pair of methods each; once drawn, inline SVG."""
 
     title: str
     caption: str
-    panels: list[Panel]
-    small: list[Panel] = []  # noqa: RUF012 - never changed
+    panels: list[Any]
+    small: list[Any] = []  # noqa: RUF012 - never changed
 
 
 class Axis(NamedTuple):
-    """What stands above a panel and below it.
-
-    Attributes:
-        title: what is shown.
-        label: what lies along the axis.
-        said: the same for those who hear the page.
-        whole: whether the other axis goes from 0 to 100 %, whatever is shown.
-        short: the label where there is little room.
+    """What stands above a panel and below it, and is ``said`` to those who hear the page; ``whole``: the other axis
+    goes from 0 to 100 %, whatever is shown; ``short``: the label where there is little room.
     """
 
     title: str

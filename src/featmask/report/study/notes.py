@@ -10,7 +10,6 @@ from ...records.figures import Figure
 from ...records.names import STRONG
 from ...records.suite import Suite
 from ...stats import ENOUGH_SEEDS, SHOWN, smallest_p
-from ..values import merged
 from . import retrieval
 from .tables import Study
 
@@ -70,16 +69,16 @@ def weak(metrics: Sequence[Figure]) -> bool:
 def _comparing(study: Study) -> list[str]:
     """How differences are to be read, and what marks beside them mean."""
     n = study.pairs
-    found = [
+    text = (
         f"A verdict needs {ENOUGH_SEEDS} seeds and a 95 % interval of the paired difference that leaves out zero, "
         f"and, of shares, a difference of {SHOWN} points or more."
-    ]
+    )
     if n > 1:
-        found[0] += f" The sign-flip test, which assumes least, cannot go below p = {smallest_p(n):.2g} with {n} seeds."
+        text += f" The sign-flip test, which assumes least, cannot go below p = {smallest_p(n):.2g} with {n} seeds."
     if n < ENOUGH_SEEDS:
-        return [*found, f"☆ marks means that cannot be told from the best: with fewer than {ENOUGH_SEEDS} seeds, all."]
+        return [text, f"☆ marks means that cannot be told from the best: with fewer than {ENOUGH_SEEDS} seeds, all."]
     return [
-        *found,
+        text,
         "☆ marks means that cannot be told from the best, by the same rule. The more methods there are, the more of "
         "them lose it by chance: of seven equal ones, at least one does in four figures of ten.",
         "Effect: the mean difference in standard deviations of the paired differences, corrected for few seeds "
@@ -91,8 +90,8 @@ def _comparing(study: Study) -> list[str]:
 
 def warnings(study: Study) -> list[str]:
     """What the suites warn of (those of rankings above the figures: ``notices``), what is uneven; each once."""
-    every = [suite for run in study.runs for suite in run.suites.values() if not retrieval.is_retrieval(suite)]
-    found = {f"{suite.name}: {text}": None for suite in every for text in suite.warnings}
+    every = retrieval.every_suite(study)
+    found = {f"{s.name}: {text}": None for s in every if not retrieval.is_retrieval(s) for text in s.warnings}
     found |= dict.fromkeys(retrieval.uneven(study))
     counts = {method: len(study.runs_of(method)) for method in study.methods}
     if len(set(counts.values())) > 1:
@@ -100,7 +99,7 @@ def warnings(study: Study) -> list[str]:
     if any(run.recipe != study.runs[0].recipe for run in study.runs):
         found["The runs come from different recipes; the first one's is shown"] = None
     for suite in suites(study):
-        sizes = {run.suites[suite.name].n for run in study.runs if suite.name in run.suites}
+        sizes = {other.n for other in every if other.name == suite.name}
         if len(sizes) > 1:
             found[f"{suite.name}: runs were measured on different numbers of samples: {sorted(sizes)}"] = None
     left = {
@@ -117,10 +116,7 @@ def warnings(study: Study) -> list[str]:
 
 def suites(study: Study) -> list[Suite]:
     """The first of each name."""
-    found: dict[str, Suite] = {}
-    for run in study.runs:
-        for suite in run.suites.values():
-            found.setdefault(suite.name, suite)
+    found = {suite.name: suite for suite in reversed(retrieval.every_suite(study))}
     return sorted(found.values(), key=lambda suite: retrieval.suite_place(suite.name))
 
 
@@ -149,13 +145,3 @@ def _attack(attack: Any) -> str:
         return str(attack.get("name", attack))
     text = f"{attack.get('name')} with {steps} step{'' if steps == 1 else 's'}"
     return text if restarts is None else f"{text}, {restarts} restart{'' if restarts == 1 else 's'}"
-
-
-def notices(study: Study) -> list[str]:
-    """What stands above the figures: of the data, of how rankings were measured."""
-    return retrieval.notices(suite for run in study.runs for suite in run.suites.values())
-
-
-def environment(study: Study) -> dict[str, str]:
-    """Versions and machine; where runs differ, every value."""
-    return merged(run.environment for run in study.runs)

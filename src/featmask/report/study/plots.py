@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -16,41 +15,21 @@ from .tables import Study, sampling
 from .trained import training_groups
 
 
-@dataclass(frozen=True)
-class Pictures:
-    """Panels that belong together, inline SVG; ``small`` ones show a pair of methods each."""
-
-    title: str
-    caption: str
-    panels: list[str]
-    small: list[str]
+def legend(study: Study) -> list[tuple[str, int, str, bool]]:
+    """Of every picture of the page: method, number of its colour, sign, whether its lines are broken."""
+    return [(method, *sign(place), dash(place) != "-") for place, method in enumerate(study.methods)]
 
 
-@dataclass(frozen=True)
-class Key:
-    """One method in the legend that every picture of the page shares: number of its colour, sign, whether broken."""
-
-    method: str
-    colour: int
-    sign: str
-    broken: bool
-
-
-def legend(study: Study) -> list[Key]:
-    """A sign a method."""
-    return [Key(method, *sign(place), dash(place) != "-") for place, method in enumerate(study.methods)]
-
-
-def pictures(study: Study) -> list[Pictures]:
+def pictures(study: Study) -> list[Group]:
     """Every picture that the runs have data for."""
     groups = [_every_run(study), *attack_groups(study), *degraded_groups(study), *training_groups(study)]
     return [render(group) for group in groups if group.panels]
 
 
-def render(group: Group) -> Pictures:
-    """Draw what there is to draw."""
+def render(group: Group) -> Group:
+    """The group with its panels drawn."""
     panels, small = ([drawn(panel.draw, panel.prefix) for panel in own] for own in (group.panels, group.small))
-    return Pictures(group.title, group.caption, panels, small)
+    return group._replace(panels=panels, small=small)
 
 
 def _every_run(study: Study) -> Group:

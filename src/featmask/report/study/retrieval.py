@@ -23,6 +23,11 @@ def notices(suites: Iterable[Suite]) -> list[str]:
     return _together((suite.name, said(suite)) for suite in suites)
 
 
+def every_suite(study: Study) -> list[Suite]:
+    """Those of all runs."""
+    return [suite for run in study.runs for suite in run.suites.values()]
+
+
 def said(suite: Suite) -> list[str]:
     """A suite's own notices."""
     notes = suite.settings.get("notes") or []
@@ -31,16 +36,11 @@ def said(suite: Suite) -> list[str]:
     return list(dict.fromkeys(str(text).strip().rstrip(".") for text in texts))
 
 
-def is_rendered(suite: Suite) -> bool:
-    """Whether its images are drawn by a program, as its notices say."""
-    return any("rendered" in text.lower() for text in said(suite))
-
-
 def data_name(study: Study) -> str:
-    """The data that was trained on, rendered ones by that word; empty where the recipe names none."""
+    """The data that was trained on, by the word "rendered" where notices say so; empty where the recipe names none."""
     name = str((study.runs[0].recipe.data or {}).get("name") or "")
-    own = [suite for run in study.runs for suite in run.suites.values() if not other_domain(suite.name)]
-    return f"{name} (rendered)" if name and any(map(is_rendered, own)) else name
+    texts = [text for suite in every_suite(study) if not other_domain(suite.name) for text in said(suite)]
+    return f"{name} (rendered)" if name and any("rendered" in text.lower() for text in texts) else name
 
 
 def rules(suites: Iterable[Suite]) -> list[str]:
@@ -119,9 +119,8 @@ def _attacks(metrics: list[Figure]) -> list[str]:
     text = "The attacks on retrieval are white-box: they follow the gradients of the model that is scored."
     if guided:
         text += (
-            f" {enumerated(guided)} "
-            f"choose{'s' if len(guided) == 1 else ''} guide images by the true identities, which a real attacker may "
-            "not know; the guides' rule stands with the suite."
+            f" {enumerated(guided)} choose{'s' if len(guided) == 1 else ''} guide images by the true identities, which "
+            "a real attacker may not know; the guides' rule stands with the suite."
         )
     if "misranking" in kinds:
         text += " Mis-Ranking's generator is trained beforehand, against that model."
@@ -142,10 +141,8 @@ def _attacks(metrics: list[Figure]) -> list[str]:
 def uneven(study: Study) -> list[str]:
     """Suites that were scored by different rules in different runs: their figures are not comparable."""
     texts: dict[str, set[str]] = {}
-    for run in study.runs:
-        for suite in run.suites.values():
-            if is_retrieval(suite):
-                texts.setdefault(suite.name, set()).add(rules_text(suite.settings.get("rules")))
+    for suite in filter(is_retrieval, every_suite(study)):
+        texts.setdefault(suite.name, set()).add(rules_text(suite.settings.get("rules")))
     return [
         f"{name}: runs were scored by different rules, so their figures are not comparable: {' | '.join(sorted(found))}"
         for name, found in texts.items()

@@ -10,12 +10,10 @@ from ...records.figures import Figure, show, signed, sized, unsigned_zero
 from ...records.run import Run
 from ...stats import ENOUGH_SEEDS, MOST_SEEDS, Paired, could_show
 from ..values import csv_text, exact
-from .tables import Cell, Study, sampling
+from .tables import SIGNS, Cell, Study, sampling
 
 #: An effect beyond it is not counted further.
 LARGE = 20
-#: A sign beside the words: colour alone tells nobody anything.
-SIGNS = {"better": "▲", "worse": "▼", "no difference shown": "○", "not enough seeds": "·"}
 COLUMNS = [
     "method", "suite", "metric", "seeds", "mean", "low95", "high95", "difference", "difference_low95",
     "difference_high95", "bootstrap_low95", "bootstrap_high95", "sign_flip_p", "smallest_p", "t_p", "effect_size",
@@ -38,8 +36,7 @@ class Field:
     @property
     def mark(self) -> str:
         """What stands behind the difference where better or worse is claimed."""
-        claimed = self.outcome in ("better", "worse")
-        return f" {SIGNS[self.outcome]} {self.outcome}{' †' if self.fragile else ''}" if claimed else ""
+        return f" {verdict(self.outcome, self.fragile)}" if self.outcome in ("better", "worse") else ""
 
 
 @dataclass(frozen=True)
@@ -55,9 +52,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Difference:
-    """One method against the baseline on one figure.
-
-    ``effect`` is d_z, corrected for few seeds; ``least`` the smallest difference that so many seeds could have shown.
+    """One method against the baseline on one figure: ``effect`` is d_z, corrected for few seeds, ``least`` the smallest
+    difference that so many seeds could have shown, ``said`` the verdict with its sign.
     """
 
     method: str
@@ -72,20 +68,16 @@ class Difference:
     mcnemar: str
     outcome: str
     fragile: bool
-
-    @property
-    def said(self) -> str:
-        """The verdict with its sign."""
-        return f"{SIGNS[self.outcome]} {self.outcome}{' †' if self.fragile else ''}"
+    said: str
 
 
-def sign_of(cell: Cell) -> str:
-    """The sign of a cell's verdict, with † where the number of comparisons could explain the claim; else nothing."""
-    return SIGNS.get(cell.outcome, "") + "†" * cell.fragile
+def verdict(outcome: str, fragile: bool) -> str:
+    """A verdict with its sign, and with † where the number of comparisons could explain it."""
+    return f"{SIGNS[outcome]} {outcome}{' †' if fragile else ''}"
 
 
 def rows(study: Study, metrics: Sequence[Figure]) -> list[Row]:
-    """A row a method."""
+    """A row per method."""
     found = []
     for method in study.methods:
         dropped, seconds = study.info(method, "dropped_fraction"), study.info(method, "seconds_per_epoch")
@@ -108,33 +100,24 @@ def cell_field(metric: Figure, cell: Cell | None) -> Field:
 
 
 def differences(study: Study, metrics: Sequence[Figure]) -> list[Difference]:
-    """A row a method and figure, methods together."""
-    found = []
-    for method in study.challengers:
-        for metric in metrics:
-            cell = study.cells.get((method, metric))
-            if cell is None or cell.paired is None:
-                continue
-            mean, low, high = cell.paired.interval
-            few = cell.paired.n < ENOUGH_SEEDS
-            least = could_show(cell.paired, metric.scale)
-            found.append(
-                Difference(
-                    method,
-                    metric.title,
-                    cell.paired.n,
-                    signed(metric, mean),
-                    "–" if math.isnan(low) else f"{signed(metric, low)} to {signed(metric, high)}",
-                    "–" if few else _effect(cell.paired.effect.size),
-                    "–" if math.isnan(least) else sized(metric, least),
-                    "–" if few else f"{cell.paired.p:.2g}",
-                    "–" if cell.adjusted is None else f"{cell.adjusted:.2g}",
-                    "" if cell.mcnemar is None else f"{cell.mcnemar:.2g}",
-                    cell.outcome,
-                    cell.fragile,
-                )
-            )
-    return found
+    """A row per method and figure, methods together."""
+    every = ((method, metric, study.cells.get((method, metric))) for method in study.challengers for metric in metrics)
+    return [_difference(method, metric, cell, cell.paired) for method, metric, cell in every if cell and cell.paired]
+
+
+def _difference(method: str, metric: Figure, cell: Cell, paired: Paired) -> Difference:
+    mean, low, high = paired.interval
+    extent = "–" if math.isnan(low) else f"{signed(metric, low)} to {signed(metric, high)}"
+    few, least = paired.n < ENOUGH_SEEDS, could_show(paired, metric.scale)
+    return Difference(
+        method, metric.title, paired.n, signed(metric, mean), extent,
+        effect="–" if few else _effect(paired.effect.size),
+        least="–" if math.isnan(least) else sized(metric, least),
+        sign_flip="–" if few else f"{paired.p:.2g}",
+        adjusted="–" if cell.adjusted is None else f"{cell.adjusted:.2g}",
+        mcnemar="" if cell.mcnemar is None else f"{cell.mcnemar:.2g}",
+        outcome=cell.outcome, fragile=cell.fragile, said=verdict(cell.outcome, cell.fragile),
+    )  # fmt: skip
 
 
 def single(run: Run, metric: Figure) -> tuple[str, str]:

@@ -14,22 +14,15 @@ from ...errors import FeatmaskError
 from ...records.figures import Figure
 from ...records.names import column_of
 from ...records.run import Run
-from ...stats import (
-    ENOUGH_SEEDS,
-    Interval,
-    Outcome,
-    Paired,
-    benjamini_hochberg,
-    mcnemar,
-    mean_interval,
-    outcome_of,
-    paired_difference,
-)
-from ..values import counted_range
+from ...stats import ENOUGH_SEEDS, Interval, Outcome, Paired, mean_interval, outcome_of, paired_difference
+from ...stats.pvalues import benjamini_hochberg, mcnemar
+from ..values import counted_range, finite
 from .choice import first_table
 
 #: Where no figure is a known headline, the first table shows so many.
 FEW = 6
+#: A sign beside the words: colour alone tells nobody anything.
+SIGNS = {"better": "▲", "worse": "▼", "no difference shown": "○", "not enough seeds": "·"}
 
 
 @dataclass(frozen=True)
@@ -37,8 +30,7 @@ class Cell:
     """One figure of one method over its seeds.
 
     Attributes:
-        values: seed -> figure; what is not finite is left out.
-        interval: mean and its interval over seeds.
+        values, interval: seed -> figure, without what is not finite; their mean and its interval.
         paired: difference to the baseline over common seeds.
         outcome: what that difference allows to say, taken alone; empty where there is none.
         mcnemar: exact p for the one pair of models, where there is one common seed and samples of it.
@@ -68,6 +60,11 @@ class Cell:
         """A claim that the number of comparisons could explain."""
         return self.claimed and self.adjusted is not None and self.adjusted > 0.05
 
+    @property
+    def sign(self) -> str:
+        """Of the verdict, with † where it is fragile; empty where there is none."""
+        return SIGNS.get(self.outcome, "") + "†" * self.fragile
+
 
 @dataclass(frozen=True)
 class Study:
@@ -85,9 +82,13 @@ class Study:
 
     def info(self, method: str, key: str) -> float | None:
         """Mean over seeds of a number in ``run.json``; None where there is none."""
-        found = [getattr(run.info, key) for run in self.runs_of(method)]
-        values = [value for value in found if isinstance(value, (int, float)) and math.isfinite(value)]
+        values = list(filter(finite, (getattr(run.info, key) for run in self.runs_of(method))))
         return sum(values) / len(values) if values else None
+
+    @property
+    def title(self) -> str:
+        """The recipe's name."""
+        return self.runs[0].recipe.name or "comparison"
 
     @property
     def challengers(self) -> list[str]:
@@ -127,7 +128,7 @@ def aggregate(runs: Sequence[Run], baseline: str | None = None) -> Study:
     (method, seed), times = Counter((run.method, run.seed) for run in runs).most_common(1)[0]
     if times > 1:
         folders = ", ".join(str(run.folder) for run in runs if (run.method, run.seed) == (method, seed))
-        raise FeatmaskError(f"expected one run a method and seed, got {times} of {method}, seed {seed}: {folders}")
+        raise FeatmaskError(f"expected one run per method and seed, got {times} of {method}, seed {seed}: {folders}")
     methods = list(dict.fromkeys(run.method for run in runs))
     baseline = methods[0] if baseline is None else baseline
     if baseline not in methods:
@@ -197,12 +198,8 @@ def _mcnemar(study: Study, method: str, metric: Figure, seed: int) -> float | No
     if not metric.counted:
         return None
     column = column_of(metric.name)
-    pair = [
-        run.samples.get(metric.suite, {})
-        for name in (method, study.baseline)
-        for run in study.runs_of(name)
-        if run.seed == seed
-    ]
+    runs = [run for name in (method, study.baseline) for run in study.runs_of(name) if run.seed == seed]
+    pair = [run.samples.get(metric.suite, {}) for run in runs]
     if any(column not in samples for samples in pair) or list(pair[0]["index"]) != list(pair[1]["index"]):
         return None
     if not all(np.isin(samples[column], (0, 1)).all() for samples in pair):

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from ...records.figures import Figure
 from ..markdown import fenced, grid, safe
-from ..values import outline
+from ..values import merged, outline
 from .blocks import Block, blocks
-from .notes import caution, environment, notices, statements, suite_text, suites, warnings
-from .retrieval import data_name, rules
-from .rows import Difference, Field, differences, rows
+from .notes import caution, statements, suite_text, suites, warnings
+from .retrieval import data_name, every_suite, notices, rules
+from .rows import Field, differences, rows
 from .tables import Study
 from .verdicts import metric_lines, verdict_lines
 
@@ -18,12 +18,9 @@ from .verdicts import metric_lines, verdict_lines
 def markdown(study: Study, command: str, title: str) -> str:
     """The verdict first, then the tables, then what was run."""
     first, *more = verdict_lines(study)
-    others = [
-        metric
-        for metric in study.metrics
-        if metric not in study.headline and not metric.retrieval and not metric.severity
-    ]
-    lines = [f"# {safe(title)}", "", *(f"> **{safe(line)}.**" for line in notices(study)), "", f"**{safe(first)}**", ""]
+    others = [m for m in study.metrics if m not in study.headline and not m.retrieval and not m.severity]
+    said = (f"> **{safe(line)}.**" for line in notices(every_suite(study)))
+    lines = [f"# {safe(title)}", "", *said, "", f"**{safe(first)}**", ""]
     bullets = [*more, *(line.sentence for line in metric_lines(study))]
     lines += [f"- {safe(line)}" for line in bullets] + [""] * bool(bullets)
     if caution(study):
@@ -32,14 +29,18 @@ def markdown(study: Study, command: str, title: str) -> str:
         lines += ["## Results", "", *_table(study, study.headline), ""]
         tied = "; ☆: cannot be told from it" if study.challengers else ""
         lines += [f"Mean over seeds ± half the 95 % interval (two seeds or more); the best mean is bold{tied}.", ""]
-    scored = [f"Data: {data_name(study)}"] * bool(data_name(study)) + [
-        f"Scored: {line}" for line in rules(suites(study))
-    ]
+    scored = [f"Data: {data_name(study)}"] * bool(data_name(study))
+    scored += [f"Scored: {line}" for line in rules(suites(study))]
     lines += [f"- {safe(line)}." for line in scored] + [""] * bool(scored)
-    found = differences(study, study.headline)
-    if found:
+    if found := differences(study, study.headline):
+        head = ["method", "figure", "seeds", "difference", "95 % interval", "effect", "could show", "sign-flip p"]
+        body = [
+            [d.method, d.metric, str(d.seeds), d.size, d.interval, d.effect, d.least, d.sign_flip, d.adjusted, d.said]
+            for d in found
+        ]
         lines += [f"## Differences to {safe(study.baseline)}", ""]
-        lines += [*_differences(found), "", "Paired over common seeds; percentage points, losses as they are.", ""]
+        lines += grid([*head, "adjusted p", "verdict"], body, left=2)
+        lines += ["", "Paired over common seeds; percentage points, losses as they are.", ""]
     for block in blocks(study):
         lines += [f"## {safe(block.title)}", "", *_suite_table(block), ""]
     if others:
@@ -48,26 +49,15 @@ def markdown(study: Study, command: str, title: str) -> str:
     lines += [f"- {safe(line)}." for line in warnings(study)]
     lines += ["", "## What was run", "", *fenced(command), ""]
     lines += [f"- {safe(suite.name)}: {safe(suite_text(suite))}" for suite in suites(study)]
-    lines += [f"- {safe(key)}: {safe(value)}" for key, value in environment(study).items()]
+    lines += [f"- {safe(key)}: {safe(value)}" for key, value in merged(run.environment for run in study.runs).items()]
     lines += ["", *fenced(outline(study.runs[0].recipe.every)), ""]
     return "\n".join(lines)
 
 
 def _table(study: Study, metrics: Sequence[Figure]) -> list[str]:
     head = ["method", "seeds", *(f"{m.title}{' (%)' if m.scale != 1 else ''}" for m in metrics)]
-    body = []
-    for row in rows(study, metrics):
-        body.append([row.method, str(row.seeds), *map(_cell, row.fields), row.dropped, row.seconds])
+    body = [[r.method, str(r.seeds), *map(_cell, r.fields), r.dropped, r.seconds] for r in rows(study, metrics)]
     return grid([*head, "dropped (%)", "s / epoch"], body, left=1, ours=range(2, 2 + len(metrics)))
-
-
-def _differences(found: Sequence[Difference]) -> list[str]:
-    head = ["method", "figure", "seeds", "difference", "95 % interval", "effect", "could show", "sign-flip p"]
-    body = [
-        [d.method, d.metric, str(d.seeds), d.size, d.interval, d.effect, d.least, d.sign_flip, d.adjusted, d.said]
-        for d in found
-    ]
-    return grid([*head, "adjusted p", "verdict"], body, left=2)
 
 
 def _suite_table(block: Block) -> list[str]:

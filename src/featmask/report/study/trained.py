@@ -5,31 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 from statistics import fmean, median
-from typing import Any, NamedTuple
+from typing import Any
 
 from ...drawing.svg import PANEL, dash, look, marks, panel, plain, row_panel
 from ..values import finite
 from .lines import FEW, Group, Panel
 from .tables import Study
 
-
-class Curve(NamedTuple):
-    """Key in the training log, title, factor."""
-
-    key: str
-    title: str
-    scale: float
-
-
-CURVES = (
-    Curve("train_loss", "Training loss", 1.0),
-    Curve("val_loss", "Validation loss", 1.0),
-    Curve("val_accuracy", "Validation accuracy, %", 100.0),
-    Curve("val_mAP", "Validation mAP, %", 100.0),
-    Curve("val_rank1", "Validation Rank-1, %", 100.0),
-)
+#: Key in the training log -> title, factor.
+CURVES = {
+    "train_loss": ("Training loss", 1.0),
+    "val_loss": ("Validation loss", 1.0),
+    "val_accuracy": ("Validation accuracy, %", 100.0),
+    "val_mAP": ("Validation mAP, %", 100.0),
+    "val_rank1": ("Validation Rank-1, %", 100.0),
+}
 #: Of re-identification the classifier that is trained beside the features: it knows the training identities only.
-IDENTITIES = Curve("train_accuracy", "Training identities named right, %", 100.0)
+IDENTITIES = {"train_accuracy": ("Training identities named right, %", 100.0)}
 #: Method -> a number for each of its runs.
 PerRun = Mapping[str, Sequence[float]]
 
@@ -40,25 +32,26 @@ def training_groups(study: Study) -> list[Group]:
 
 
 def _curves(study: Study) -> Group | None:
-    choice = (*CURVES, IDENTITIES) if any(metric.retrieval for metric in study.metrics) else CURVES
-    found = [c for c in choice if any(finite(line.get(c.key)) for run in study.runs for line in run.epochs)]
+    choice = CURVES | IDENTITIES if any(metric.retrieval for metric in study.metrics) else CURVES
+    found = [key for key in choice if any(finite(line.get(key)) for run in study.runs for line in run.epochs)]
     if not found:
         return None
     text = "By epoch."
     if study.most_seeds > 1:
         thin = len(study.methods) <= FEW
         text += " Thin lines are runs, thick ones their means." if thin else " Means over seeds."
-    return Group("Training", text, [Panel(f"train{i}", partial(_curve, study, curve)) for i, curve in enumerate(found)])
+    panels = [Panel(f"train{i}", partial(_curve, study, key, *choice[key])) for i, key in enumerate(found)]
+    return Group("Training", text, panels)
 
 
-def _curve(study: Study, curve: Curve, make: Any) -> tuple[Any, str]:
-    figure, ax = panel(make, curve.title, "epoch", size=(PANEL, 2.9))
+def _curve(study: Study, key: str, title: str, scale: float, make: Any) -> tuple[Any, str]:
+    figure, ax = panel(make, title, "epoch", size=(PANEL, 2.9))
     for place, method in enumerate(study.methods):
         colour, marker = look(place)
         by_epoch: dict[float, list[float]] = {}
         runs = study.runs_of(method)
         for run in runs:
-            own = [(line["epoch"], curve.scale * line[curve.key]) for line in run.epochs if finite(line.get(curve.key))]
+            own = [(line["epoch"], scale * line[key]) for line in run.epochs if finite(line.get(key))]
             for epoch, value in own:
                 by_epoch.setdefault(epoch, []).append(value)
             if own and len(runs) > 1 and len(study.methods) <= FEW:
@@ -69,7 +62,7 @@ def _curve(study: Study, curve: Curve, make: Any) -> tuple[Any, str]:
             ax.plot(*zip(*means, strict=True), color=colour, lw=1.7, ls=dash(place), marker=marker, ms=4.5, mew=0,
                     markevery=every)  # fmt: skip
     ax.xaxis.get_major_locator().set_params(integer=True)
-    return figure, f"{curve.title} by epoch, a line a method"
+    return figure, f"{title} by epoch, a line a method"
 
 
 def _cost(study: Study) -> Group | None:
@@ -78,13 +71,13 @@ def _cost(study: Study) -> Group | None:
         return None
     base = median(seconds[study.baseline]) if study.baseline in seconds else 0.0
     text = "Time that an epoch of training takes, every run a mark, the upright bar the median"
-    if not base:
-        return Group("Cost of an epoch", f"{text}.", [Panel("cost", partial(_marks, study, seconds, "seconds"))])
-    times = {method: [value / base for value in own] for method, own in seconds.items()}
-    text += f": in multiples of the median of {study.baseline}, which is {base:.3g} s on the machine named below."
-    text += " Whatever else it did meanwhile is in it."
-    label = f"times {plain(study.baseline)}, lower is better"
-    return Group("Cost of an epoch", text, [Panel("cost", partial(_marks, study, times, label))])
+    times, label, closing = seconds, "seconds", "."
+    if base:
+        times = {method: [value / base for value in own] for method, own in seconds.items()}
+        label = f"times {plain(study.baseline)}, lower is better"
+        closing = f": in multiples of the median of {study.baseline}, which is {base:.3g} s on the machine named below."
+        closing += " Whatever else it did meanwhile is in it."
+    return Group("Cost of an epoch", text + closing, [Panel("cost", partial(_marks, study, times, label))])
 
 
 def _marks(study: Study, values: PerRun, label: str, make: Any) -> tuple[Any, str]:
@@ -127,8 +120,6 @@ def _bars(study: Study, shares: PerRun, make: Any) -> tuple[Any, str]:
 
 
 def _per_run(study: Study, key: str) -> dict[str, list[float]]:
-    found = {
-        method: [float(getattr(run.info, key)) for run in study.runs_of(method) if finite(getattr(run.info, key))]
-        for method in study.methods
-    }
-    return {method: values for method, values in found.items() if values}
+    found = {method: [getattr(run.info, key) for run in study.runs_of(method)] for method in study.methods}
+    kept = {method: [float(value) for value in values if finite(value)] for method, values in found.items()}
+    return {method: values for method, values in kept.items() if values}

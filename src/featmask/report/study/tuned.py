@@ -14,10 +14,6 @@ from .tables import Study
 NAMES = {"val_accuracy": "validation accuracy", "val_mAP": "validation mAP", "val_loss": "validation loss"}
 
 
-def _name(tuning: TuningRecord) -> str:
-    return NAMES.get(tuning.metric or "", tuning.metric or "")
-
-
 def tuning_text(tuning: TuningRecord) -> str:
     """The budget in words."""
     text = f"Each method had {tuning.trials} trial{'' if tuning.trials == 1 else 's'}"
@@ -25,7 +21,8 @@ def tuning_text(tuning: TuningRecord) -> str:
         text += f" of {tuning.epochs} epoch{'' if tuning.epochs == 1 else 's'}"
     if tuning.seed is not None:
         text += f" (seed {tuning.seed}, which no run of the comparison has)"
-    text += f", judged by {_name(tuning) or 'validation data'} alone; no test image was used."
+    judged = NAMES.get(tuning.metric or "", tuning.metric) or "validation data"
+    text += f", judged by {judged} alone; no test image was used."
     if tuning.seconds:
         hours = tuning.seconds / 3600
         text += f" All trials together took {f'{hours:.1f} h' if hours >= 1 else f'{tuning.seconds / 60:.1f} min'}."
@@ -37,15 +34,12 @@ def tuning_group(study: Study, tuning: TuningRecord) -> Group | None:
     entries = {method: entry for method, entry in tuning.methods.items() if entry.finished}
     if not entries:
         return None
-    panel = Panel("tuning", partial(_trials, study, tuning, entries))
-    name = _name(tuning)
-    return Group(
-        "", f"Every trial a mark, by {name}; the upright bar is the best one, whose options are used.", [panel]
-    )
+    name = NAMES.get(tuning.metric or "", tuning.metric or "")
+    text = f"Every trial a mark, by {name}; the upright bar is the best one, whose options are used."
+    return Group("", text, [Panel("tuning", partial(_trials, study, name, entries))])
 
 
-def _trials(study: Study, tuning: TuningRecord, entries: Mapping[str, MethodSearch], make: Any) -> tuple[Any, str]:
-    name = _name(tuning)
+def _trials(study: Study, name: str, entries: Mapping[str, MethodSearch], make: Any) -> tuple[Any, str]:
     title = f"{name[:1].upper()}{name[1:]} of every trial"
     figure, ax = row_panel(make, title, "%, higher is better", list(entries))
     for row, (method, entry) in enumerate(entries.items()):

@@ -23,12 +23,8 @@ NAMED = 5
 
 @dataclass(frozen=True)
 class MetricLine:
-    """What can be said about one figure of all methods.
-
-    Attributes:
-        metric: the figure.
-        outcomes: method -> its verdict against the baseline, in the order of the methods.
-        sentence: all of them in one, with how large a difference could have been shown where none was.
+    """What can be said about one figure of all methods: each one's verdict against the baseline, in their order, and
+    all of them in one sentence, with how large a difference could have been shown where none was.
     """
 
     metric: Figure
@@ -90,7 +86,8 @@ def _subject(study: Study, method: str, metrics: Sequence[Figure]) -> list[str]:
     for outcome, group in groupby(found, key=lambda pair: pair[1].outcome):
         joint = " or " if outcome == "no difference shown" else " and "
         said = "not enough seeds for a claim" if outcome == "not enough seeds" else outcome
-        parts.append(f"{said} on {joint.join(_named(study, *pair) for pair in group)}")
+        chance = f" (though not after correction for {study.compared} comparisons)"
+        parts.append(f"{said} on {joint.join(metric.words + chance * cell.fragile for metric, cell in group)}")
     seeds = min(cell.paired.n for _, cell in found if cell.paired)
     number = f"{seeds} seed{'s' if seeds > 1 else ''}"
     closing = f"{number}; a claim needs {ENOUGH_SEEDS}" if seeds < ENOUGH_SEEDS else number
@@ -98,11 +95,6 @@ def _subject(study: Study, method: str, metrics: Sequence[Figure]) -> list[str]:
     # mAP is written so at the start of a sentence too
     opening = sizes[:1] if sizes.startswith(("mAP", "mINP")) else sizes[:1].upper()
     return [f"{method} against {study.baseline}: {', '.join(parts)} ({closing}).", f"{opening}{sizes[1:]}."]
-
-
-def _named(study: Study, metric: Figure, cell: Cell) -> str:
-    chance = f" (though not after correction for {study.compared} comparisons)"
-    return metric.words + (chance if cell.fragile else "")
 
 
 def _compared(study: Study, metric: Figure) -> dict[str, Cell]:

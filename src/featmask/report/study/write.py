@@ -33,10 +33,9 @@ def write_report(
 
     Args:
         root: a folder; links to the runs' files are relative to it.
-        runs: finished runs, in the order in which methods are to be shown.
+        runs: finished ones, in the order in which methods are to be shown.
         command: what made them, for the reader who wants to repeat it.
-        title: of the page; default: the recipe's name.
-        baseline: what the others are compared with; default: the first method.
+        title, baseline: of the page, default: the recipe's name; of the comparison, default: the first method.
         source: the study's folder, with pictures, ``comparison.json`` and ``tuning.json``, of which any may be missing;
             default: ``root``.
 
@@ -48,7 +47,7 @@ def write_report(
             read. Nothing is written then.
     """
     study = aggregate(runs, baseline)
-    about = Page(Path(root), title or study_title(study), command)
+    about = Page(Path(root), title or study.title, command)
     return write_study(study, about, Path(root if source is None else source))
 
 
@@ -72,11 +71,8 @@ def closing(about: Page) -> str:
     """What the Markdown says beyond the figures: failed runs, the search for options, what made the page anew."""
     lines: list[str] = []
     if about.record.failed:
-        lines += [
-            "## Runs that failed",
-            "",
-            *(f"- {safe(run)}: {safe(why)}" for run, why in about.record.failed.items()),
-        ]
+        lines += ["## Runs that failed", ""]
+        lines += [f"- {safe(run)}: {safe(why)}" for run, why in about.record.failed.items()]
     if about.tuning is not None:
         body = [
             [method, str(entry.best or "") or "nothing to choose", entry.searched or "–",
@@ -89,8 +85,3 @@ def closing(about: Page) -> str:
     if about.rebuilt:
         lines += [""] * bool(lines) + ["## What made this page anew", "", *fenced(about.rebuilt)]
     return "\n".join(["", *lines, ""]) if lines else ""
-
-
-def study_title(study: Study) -> str:
-    """The recipe's name."""
-    return study.runs[0].recipe.name or "comparison"
