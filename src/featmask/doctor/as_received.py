@@ -102,9 +102,7 @@ def mask_check(came: AsReceived) -> Check:
     else:
         figure = "no masking layer in the model"
     return questions.MASKING.answer(
-        "failed" if wrong else "ok",
-        figure,
-        {"masks": came.masks, "on": came.on, "on_in_eval": came.stuck},
+        "failed" if wrong else "ok", figure, {"masks": came.masks, "on": came.on, "on_in_eval": came.stuck}
     )
 
 

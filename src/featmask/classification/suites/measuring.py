@@ -107,8 +107,7 @@ class Measuring:
         setting, plan = self.setting, self.plan
         logits = torch.cat(
             setting.portions.each(
-                lambda part: checked_logits(setting.model, batch.part(part), setting.device),
-                len(batch.labels),
+                lambda part: checked_logits(setting.model, batch.part(part), setting.device), len(batch.labels)
             )
         )
         if plan.name == "clean":
