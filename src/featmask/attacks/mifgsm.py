@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from .attack import Attack, Victim
+from .ball import lengths
 from .iterated import iterate, stride
-from .momentum import accumulate
 from .passes import Active
 from .registry import STEPWISE, register
 
@@ -32,3 +32,15 @@ def mifgsm(attack: Attack, victim: Victim) -> torch.Tensor:
         return stride(attack, moving, moving.velocity)
 
     return iterate(attack, victim, step, steps=attack.steps, state=Moving)
+
+
+def accumulate(velocity: torch.Tensor | None, gradient: torch.Tensor, momentum: float) -> torch.Tensor:
+    """The velocity after one more gradient, equation 6: ``momentum * velocity + gradient / |gradient|_1``.
+
+    Args:
+        velocity: before, (N, C, H, W); None or zeros: there was no step yet.
+        gradient: at the current pixels, same shape. Each sample's is scaled to L1 norm 1; zero stays zero.
+        momentum: share of the velocity that is kept.
+    """
+    share = gradient / lengths(gradient, "l1").clamp_min(1e-30)
+    return share if velocity is None else momentum * velocity + share

@@ -138,3 +138,17 @@ def _extent(touched: torch.Tensor) -> int:
     last = (touched * places).amax(1)
     first = torch.where(touched, places, touched.shape[1] + 1).amin(1)
     return int((last - first + 1).clamp_min(0).max())
+
+
+def window(numbers: torch.Tensor, side: int, x: torch.Tensor) -> torch.Tensor:
+    """Upper left corners (N, 2), every place alike, for two numbers per sample in [0, 1)."""
+    room = torch.tensor([x.shape[2] - side, x.shape[3] - side], device=x.device)
+    return torch.minimum((numbers * (room + 1)).long(), room)
+
+
+def inside(corners: torch.Tensor, side: int, x: torch.Tensor) -> torch.Tensor:
+    """(N, 1, H, W): which pixels lie in the square of ``side`` at each of ``corners`` (N, 2)."""
+    rows = torch.arange(x.shape[2], device=x.device) - corners[:, :1]
+    columns = torch.arange(x.shape[3], device=x.device) - corners[:, 1:]
+    down, across = (rows >= 0) & (rows < side), (columns >= 0) & (columns < side)
+    return (down[:, :, None] & across[:, None, :])[:, None]

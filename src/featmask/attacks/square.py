@@ -18,8 +18,8 @@ from .ball import lengths, project
 from .draws import Noise
 from .objectives import likeliest_others, objective
 from .passes import predict
+from .regions import inside, window
 from .registry import register
-from .windows import inside, window
 
 #: Share of the image under the first squares; halved each time a share of 1 / 10,000 of the queries below has passed.
 _FIRST = 0.8
