@@ -7,7 +7,7 @@ Each attack's own file adds its row to the table ``ATTACKS``; the files are foun
 import importlib
 import pkgutil
 
-from .attack import Attack, Model, budget_text, run
+from .attack import Attack, Method, Model, budget_text, run
 from .autoattack import AutoAttack
 from .ball import Budget, Norm, check_budget, check_pixels, quantised
 from .draws import Draws, Noise, Stream
@@ -21,6 +21,7 @@ __all__ = [
     "AutoAttack",
     "Budget",
     "Draws",
+    "Method",
     "Model",
     "Noise",
     "Norm",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -36,8 +37,46 @@ class Victim(NamedTuple):
     eps: torch.Tensor
 
 
+class Method(ABC):
+    """An attack of any kind, as suites use it."""
+
+    kind: str
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """For tables and columns, with its budget: ``pgd@2/255``, ``occlusion@20%``."""
+
+    @property
+    def row(self) -> Row:
+        """Of its kind, in the table of all attacks."""
+        return row_of(self.kind, type(self))
+
+    @property
+    def gradients(self) -> bool:
+        """Whether it needs a model that gradients flow through."""
+        return self.row.gradients
+
+    @property
+    def needs_classes(self) -> int:
+        """Fewest classes that it works with."""
+        return 1
+
+    @abstractmethod
+    def run(self, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise) -> torch.Tensor:
+        """Adversarial pixels for ``x`` (N, C, H, W) in [0, 1] with labels ``y`` (N,)."""
+
+    @abstractmethod
+    def check(self, adversarial: torch.Tensor, x: torch.Tensor) -> None:
+        """Refuse pixels that left the budget."""
+
+    @abstractmethod
+    def plain(self) -> dict[str, Any]:
+        """JSON values for a record."""
+
+
 @dataclass(frozen=True)
-class Attack:
+class Attack(Method):
     """One attack with its budget, on pixels in [0, 1].
 
     Attributes:
@@ -88,29 +127,19 @@ class Attack:
             raise FeatmaskError(f"momentum: expected 0 or more, got {self.momentum}")
 
     @property
-    def row(self) -> Row:
-        """Of its kind, in the table of all attacks."""
-        return row_of(self.kind, Attack)
-
-    @property
     def title(self) -> str:
         """The name without the budget: ``pgd``, ``apgd-dlr-t``, ``pgd-margin-l2``."""
         return str(self._kind)
 
     @property
     def name(self) -> str:
-        """For tables: ``pgd@2/255``, ``apgd-dlr-t@8/255``, ``pgd-l2@0.5``."""
+        """``pgd@2/255``, ``apgd-dlr-t@8/255``, ``pgd-l2@0.5``."""
         return self._kind.at(budget_text(self.eps, self.norm))
 
     @property
     def _kind(self) -> names.Kind:
         variants = (self.loss,) * (self.loss != "ce") + ("t",) * bool(self.targets)
         return names.Kind(self.kind, variants, self.norm)
-
-    @property
-    def gradients(self) -> bool:
-        """Whether it needs a model that gradients flow through."""
-        return self.row.gradients
 
     @property
     def needs_classes(self) -> int:

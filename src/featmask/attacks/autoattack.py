@@ -34,7 +34,7 @@ import torch
 
 from ..errors import FeatmaskError, require
 from ..records import names
-from .attack import Attack, Model, budget_text, check_samples
+from .attack import Attack, Method, Model, budget_text, check_samples
 from .autoattack_library import Asked, apart, ensemble_examples, square_fits
 from .ball import Norm, check_budget, project
 from .draws import Noise
@@ -60,7 +60,7 @@ class _Plan(NamedTuple):
 
 
 @dataclass(frozen=True)
-class AutoAttack:
+class AutoAttack(Method):
     """The ensemble of parameter-free attacks.
 
     Attributes:
@@ -73,6 +73,7 @@ class AutoAttack:
     eps: Fraction
     norm: Norm = "linf"
     version: Version = "standard"
+    kind = "autoattack"
 
     def __post_init__(self) -> None:
         if self.version not in get_args(Version):
@@ -82,13 +83,8 @@ class AutoAttack:
     @property
     def name(self) -> str:
         """For tables: ``autoattack@8/255``, ``autoattack-rand-l2@0.5``."""
-        kind = names.Kind("autoattack", ("rand",) * (self.version == "rand"), self.norm)
+        kind = names.Kind(self.kind, ("rand",) * (self.version == "rand"), self.norm)
         return kind.at(budget_text(self.eps, self.norm))
-
-    @property
-    def gradients(self) -> bool:
-        """Whether it needs a model that gradients flow through; without them only Square finds anything."""
-        return True
 
     @property
     def needs_classes(self) -> int:
@@ -99,7 +95,7 @@ class AutoAttack:
         """JSON values for the record; ``deviations`` tells what the number of classes changes."""
         require("pyautoattack", "attacks")
         library = f"pyautoattack {importlib.metadata.version('pyautoattack')}"
-        return {"name": self.name, "kind": "autoattack", "eps": str(self.eps), "norm": self.norm,
+        return {"name": self.name, "kind": self.kind, "eps": str(self.eps), "norm": self.norm,
                 "version": self.version, "library": library}  # fmt: skip
 
     def deviations(self, classes: int, size: tuple[int, int] | None = None) -> tuple[str, ...]:

@@ -11,15 +11,15 @@ import torch
 
 from ..errors import FeatmaskError
 from ..records import names
-from .attack import Model
+from .attack import Method, Model
 from .ball import ROUNDING
 from .draws import Noise
 from .passes import predict
-from .registry import Row, row_of
+from .registry import row_of
 
 
 @dataclass(frozen=True)
-class Region:
+class Region(Method):
     """One attack on a square of the image.
 
     Attributes:
@@ -57,26 +57,11 @@ class Region:
             raise FeatmaskError(f"step_size: expected pixels in (0, 1], or None; got {self.step_size}")
 
     @property
-    def row(self) -> Row:
-        """Of its kind, in the table of all attacks."""
-        return row_of(self.kind, Region)
-
-    @property
     def name(self) -> str:
         """For tables: ``occlusion@20%``, ``occlusion-mean@20%``, ``patch@12.5%``."""
         # pixels that gradients found replace the fill
         filled = () if self.fill == 0.5 or self.gradients else (str(self.fill),)
         return names.Kind(self.kind, filled).at(f"{float(self.size * 100):g}%")
-
-    @property
-    def gradients(self) -> bool:
-        """Whether it needs a model that gradients flow through."""
-        return self.row.gradients
-
-    @property
-    def needs_classes(self) -> int:
-        """Fewest classes it is defined for."""
-        return 1
 
     def plain(self) -> dict[str, Any]:
         """JSON values for the record."""

@@ -14,14 +14,14 @@ import torch
 
 from ..errors import FeatmaskError
 from ..records import names
-from .attack import Attack, Model
+from .attack import Attack, Method, Model
 from .draws import Noise
 from .passes import predict
 from .registry import register
 
 
 @dataclass(frozen=True)
-class Transfer:
+class Transfer(Method):
     """An attack made on another model.
 
     Attributes:
@@ -33,16 +33,12 @@ class Transfer:
     attack: Attack
     surrogate: Model
     label: str = ""
+    kind = "transfer"
 
     @property
     def name(self) -> str:
         """For tables: ``transfer-pgd@8/255``."""
         return names.transferred(self.attack.name)
-
-    @property
-    def gradients(self) -> bool:
-        """Of the model in question: none are needed."""
-        return False
 
     @property
     def needs_classes(self) -> int:
@@ -51,7 +47,7 @@ class Transfer:
 
     def plain(self) -> dict[str, Any]:
         """JSON values for the record."""
-        return {**self.attack.plain(), "name": self.name, "kind": "transfer", "attack": self.attack.kind,
+        return {**self.attack.plain(), "name": self.name, "kind": self.kind, "attack": self.attack.kind,
                 "surrogate": self.label}  # fmt: skip
 
     def check(self, adversarial: torch.Tensor, x: torch.Tensor) -> None:

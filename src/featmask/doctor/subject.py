@@ -10,10 +10,9 @@ from fractions import Fraction
 import torch
 from torch import nn
 
-from ..attacks import Attack, Norm
+from ..attacks import Attack, Method, Norm
 from ..attacks.objectives import objective
 from ..classification.suites.outcomes import Setting
-from ..classification.suites.plans import Method
 from ..errors import FeatmaskError
 from ..evaluation.portions import Portions
 from ..models.outputs import logits_of

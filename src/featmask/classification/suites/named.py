@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import Any, cast
 
-from ...attacks import ATTACKS, Attack, AutoAttack, Model, Norm, Region, Transfer
+from ...attacks import ATTACKS, Attack, AutoAttack, Method, Model, Norm, Region, Transfer
 from ...attacks.objectives import needs_classes
 from ...attacks.registry import Row, check_preset, presets
 from ...errors import FeatmaskError
 from ...utils.radii import radius, share
 from .options import SuiteOptions
-from .plans import BLACK_BOX, Method, Plan, warnings_of
+from .plans import BLACK_BOX, Plan, warnings_of
 
 #: Presets that the suites ``blackbox`` and ``transfer`` take, and the kinds of ``occlusion``.
 BLACK_BOXES = ("uniform", "gaussian", "square")

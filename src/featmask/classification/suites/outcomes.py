@@ -14,11 +14,11 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ...attacks import Attack, AutoAttack, Draws, quantised
+from ...attacks import Attack, AutoAttack, Draws, Method, quantised
 from ...evaluation.portions import Portions
 from ...records.names import corruption_name, rounded_column, worst_name
 from .batches import Batch
-from .plans import Method, Plan
+from .plans import Plan
 
 Columns = dict[str, npt.NDArray[Any]]
 Result = TypeVar("Result")
