@@ -16,6 +16,5 @@ __all__ = [
     "evaluate",
     "evaluate_published",
     "evaluate_suites",
-    "own_plan",
     "plan_of",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
 from ...attacks import ATTACKS, Attack, AutoAttack, Method, Model, Norm, Region, Transfer
 from ...attacks.objectives import needs_classes
@@ -154,9 +154,9 @@ def _transfer(options: SuiteOptions, classes: int, surrogate: Model | None) -> P
         for name in TRANSFERRED
         for eps in options.eps
     ]
-    return Plan("transfer", cast(tuple[Method, ...], tuple(attacks)), norm="linf", warnings=(BLACK_BOX,))
+    return Plan("transfer", tuple(attacks), norm="linf", warnings=(BLACK_BOX,))
 
 
 def _autoattack(options: SuiteOptions, random: bool) -> Plan:
     attacks = [AutoAttack(radius(eps), version="rand" if random else "standard") for eps in options.eps]
-    return Plan("autoattack", cast(tuple[Method, ...], tuple(attacks)), norm="linf")
+    return Plan("autoattack", tuple(attacks), norm="linf")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -21,7 +21,6 @@ from .batches import Batch
 from .plans import Plan
 
 Columns = dict[str, npt.NDArray[Any]]
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -101,7 +100,7 @@ def attacked_columns(setting: Setting, batch: Batch, right: torch.Tensor, attack
         after, rounded = torch.zeros_like(right), torch.zeros_like(right)
         if len(standing):
             setting.tell(attack.name)
-            parts = _each(setting, standing, partial(_after, setting, batch, attack))
+            parts = setting.portions.each(partial(_after, setting, batch, attack, standing), len(standing))
             after[standing] = torch.cat([part[0] for part in parts])
             rounded[standing] = torch.cat([part[1] for part in parts])
         found[attack.name] = after.cpu().numpy()
@@ -118,9 +117,11 @@ def _rounds(attack: Method) -> bool:
     return isinstance(attack, Attack | AutoAttack) and attack.norm != "l1"
 
 
-def _after(setting: Setting, batch: Batch, attack: Method, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _after(
+    setting: Setting, batch: Batch, attack: Method, places: torch.Tensor, part: slice
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Right after an attack, and after its images were stored with 8 bits; each by a fresh pass."""
-    at = places.cpu()
+    at = places[part].cpu()
     x, y = batch.pixels[at].to(setting.device), batch.labels[at].to(setting.device)
     adversarial, after = setting.attacked(attack, x, y, batch.rows[at.numpy()].tolist(), attack.name)
     rounded = after.clone()
@@ -139,18 +140,13 @@ def corrupted_columns(setting: Setting, batch: Batch, plan: Plan) -> Columns:
         for severity in plan.severities:
             setting.tell(f"{kind} {severity}")
             changed = corrupt(batch.pixels, kind, severity, batch.rows.tolist(), setting.seed)
-            parts = _each(setting, torch.arange(len(batch.labels)), partial(_right_at, setting, changed, batch.labels))
-            found[corruption_name(kind, severity)] = torch.cat(parts).cpu().numpy()
+            right = partial(_right_at, setting, changed, batch.labels)
+            found[corruption_name(kind, severity)] = torch.cat(setting.portions.each(right, len(changed))).cpu().numpy()
     return found
 
 
-def _right_at(setting: Setting, x: torch.Tensor, y: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    return setting.right(x[places].to(setting.device), y[places].to(setting.device))
-
-
-def _each(setting: Setting, places: torch.Tensor, work: Callable[[torch.Tensor], Result]) -> list[Result]:
-    """Results of ``work`` for portions of some places in a batch."""
-    return setting.portions.each(lambda part: work(places[part]), len(places))
+def _right_at(setting: Setting, x: torch.Tensor, y: torch.Tensor, part: slice) -> torch.Tensor:
+    return setting.right(x[part].to(setting.device), y[part].to(setting.device))
 
 
 def worst_columns(columns: Columns, attacks: Sequence[Method]) -> Columns:
