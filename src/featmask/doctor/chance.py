@@ -47,10 +47,7 @@ def beyond(count: int, n: int, share: float) -> bool:
 def outweighs(more: int, fewer: int, alpha: float = ALPHA) -> bool:
     """Exact one-sided McNemar test: whether one of two outcomes on the same samples is better, chance aside.
 
-    Args:
-        more: samples that it alone has right.
-        fewer: samples that the other alone has right.
-        alpha: probability of a false alarm.
+    It alone has ``more`` samples right, the other alone ``fewer``; ``alpha`` is the probability of a false alarm.
     """
     return at_least(more, more + fewer, 0.5) <= alpha
 
