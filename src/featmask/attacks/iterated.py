@@ -24,19 +24,15 @@ class Attempt(NamedTuple):
     broken: torch.Tensor
 
 
-#: From the samples at their clean pixels, their draws, and whether nothing follows: then nobody needs to know whom the
-#: last step broke.
+#: From the samples at their clean pixels, their draws, and whether nothing follows: then nobody needs to know which
+#: samples the last step broke.
 One = Callable[[Active, Noise, bool], Attempt]
 
 
 def every_attempt(attack: Attack, victim: Victim, one: One, *, at_random: bool) -> torch.Tensor:
     """Every restart and target of an attack, on the samples that the ones before it left; see ``run``.
 
-    Args:
-        attack: restarts, targets and passes.
-        victim: whom it is made on.
-        one: makes an attempt.
-        at_random: whether its starts differ; else there is one only.
+    ``one`` makes an attempt; where starts are not ``at_random`` they do not differ, and there is one only.
     """
     model, x, y, draws, eps = victim
     found, alive, targets = x.clone(), torch.arange(len(x), device=x.device), None
@@ -74,7 +70,7 @@ def iterate(
 
     Args:
         attack: objective, norm, restarts, targets and passes.
-        victim: whom it is made on.
+        victim: model, pixels and labels.
         step: from the samples (a ``state``) and the gradients at their pixels to a change, before the projection.
         steps: how many.
         at_random: whether an attempt starts anywhere in the ball; else at the image.

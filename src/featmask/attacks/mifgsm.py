@@ -37,10 +37,8 @@ def mifgsm(attack: Attack, victim: Victim) -> torch.Tensor:
 def accumulate(velocity: torch.Tensor | None, gradient: torch.Tensor, momentum: float) -> torch.Tensor:
     """The velocity after one more gradient, equation 6: ``momentum * velocity + gradient / |gradient|_1``.
 
-    Args:
-        velocity: before, (N, C, H, W); None or zeros: there was no step yet.
-        gradient: at the current pixels, same shape. Each sample's is scaled to L1 norm 1; zero stays zero.
-        momentum: share of the velocity that is kept.
+    The velocity, (N, C, H, W), is None or zeros before the first step. Each sample's gradient is scaled to L1 norm 1;
+    zero stays zero.
     """
     share = gradient / lengths(gradient, "l1").clamp_min(1e-30)
     return share if velocity is None else momentum * velocity + share

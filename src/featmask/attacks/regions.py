@@ -72,10 +72,9 @@ class Region(Method):
         return max(math.floor(self.size * min(x.shape[2:]) + Fraction(1, 2)), 1)
 
     def run(self, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise) -> torch.Tensor:
-        """Return attacked pixels for ``x`` (N, C, H, W) in [0, 1] with labels ``y`` (N,).
+        """Per sample a misclassified image, if any was met; else the one of the largest margin max_other z - z_y.
 
-        For each sample an image that is misclassified, if any was met; else the one of the largest margin max_other z
-        - z_y. Samples that are misclassified already are returned as they are. ``erasing`` returns its one square.
+        Samples that are misclassified already are returned as they are. ``erasing`` returns its one square.
         """
         if not len(x):
             return x.clone()

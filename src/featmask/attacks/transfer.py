@@ -46,19 +46,18 @@ class Transfer(Method):
         return self.attack.needs_classes
 
     def plain(self) -> dict[str, Any]:
-        """JSON values for the record."""
+        """JSON values for a record."""
         return {**self.attack.plain(), "name": self.name, "kind": self.kind, "attack": self.attack.kind,
                 "surrogate": self.label}  # fmt: skip
 
     def check(self, adversarial: torch.Tensor, x: torch.Tensor) -> None:
-        """Refuse pixels that left the attack's budget: see ``check_budget``."""
+        """See ``check_budget``."""
         self.attack.check(adversarial, x)
 
     def run(self, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise) -> torch.Tensor:
-        """Return pixels that the surrogate's attack made for ``x`` (N, C, H, W) in [0, 1] with labels ``y`` (N,).
+        """Per sample an image that ``model`` gets wrong, if a restart gave one; else the last restart's.
 
-        For each sample an image that ``model`` gets wrong, if a restart gave one; else the last restart's. Samples that
-        ``model`` gets wrong already are returned as they are.
+        Samples that ``model`` gets wrong already are returned as they are.
 
         Raises:
             FeatmaskError: another number of classes than the model's, or whatever the attack refuses.

@@ -35,12 +35,7 @@ class Batch(NamedTuple):
 
 
 def batches(data: Data, batch_size: int, limit: int | None) -> Iterator[Batch]:
-    """Batches of up to ``limit`` samples.
-
-    Args:
-        data: a dataset or a loader of (image, label, ...); a fourth entry is taken as the sample's index.
-        batch_size: if ``data`` is a dataset.
-        limit: None for all.
+    """Batches of up to ``limit`` samples; for ``data`` and ``batch_size`` see ``evaluate_suites``.
 
     Raises:
         FeatmaskError: items that are no images with labels.

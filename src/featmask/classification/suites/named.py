@@ -93,14 +93,8 @@ def plan_of(
     radii = sorted(radius(size) for size in sizes)
     names = BLACK_BOXES if suite == "blackbox" else tuple(options.attacks)
     attacks = tuple(preset(name, eps, norm, options, classes, random) for name in names for eps in radii)
-    return Plan(
-        suite,
-        attacks,
-        smallest=None if random else _searching(attacks),
-        rounds=options.refine,
-        norm=norm,
-        warnings=warnings_of(attacks),
-    )
+    smallest, warnings = None if random else _searching(attacks), warnings_of(attacks)
+    return Plan(suite, attacks, smallest=smallest, rounds=options.refine, norm=norm, warnings=warnings)
 
 
 def own_plan(name: str, entries: Sequence[Mapping[str, Any]], corruptions: Sequence[str] = (),

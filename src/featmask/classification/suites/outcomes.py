@@ -34,7 +34,7 @@ class Setting:
         passes: an outcome is the share of so many passes that are right; 1 for models that always answer alike. This
             is what a random model's answer means wherever one is counted.
         portions: how many samples are computed at once.
-        tell: is told what is done next.
+        tell: takes what is done next, for a progress bar.
     """
 
     model: nn.Module
@@ -55,12 +55,7 @@ class Setting:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Adversarial pixels within the budget, and right answers to them by fresh passes, (N,).
 
-        Args:
-            attack: of any kind.
-            x: clean pixels (N, C, H, W).
-            y: labels (N,).
-            rows: of the data set; what is drawn for a sample depends on its row.
-            purpose: tells apart what is drawn for the same sample.
+        What is drawn for a sample depends on its row in the data set and on the purpose.
 
         Raises:
             FeatmaskError: the attack left its budget.

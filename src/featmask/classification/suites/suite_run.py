@@ -129,11 +129,9 @@ class SuiteRun:
 
 
 def key_of(facts: Sequence[Any], model: nn.Module) -> str:
-    """What outcomes depend on, in short; what was measured under another key is not taken.
+    """What outcomes depend on, in short: JSON values, the model's class and everything in its state.
 
-    Args:
-        facts: JSON values.
-        model: its class and everything in its state.
+    What was measured under another key is not taken.
     """
     digest = hashlib.sha256(json.dumps([__version__, *facts], sort_keys=True).encode())
     digest.update(type(model).__qualname__.encode())
