@@ -16,24 +16,9 @@ from .registry import ATTACKS
 from .transfer import Transfer
 
 __all__ = [
-    "ATTACKS",
-    "Attack",
-    "AutoAttack",
-    "Budget",
-    "Draws",
-    "Method",
-    "Model",
-    "Noise",
-    "Norm",
-    "Region",
-    "Stream",
-    "Transfer",
-    "budget_text",
-    "check_budget",
-    "check_pixels",
-    "quantised",
-    "run",
-]
+    "ATTACKS", "Attack", "AutoAttack", "Budget", "Draws", "Method", "Model", "Noise", "Norm", "Region", "Stream",
+    "Transfer", "budget_text", "check_budget", "check_pixels", "quantised", "run",
+]  # fmt: skip
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

@@ -1,4 +1,4 @@
-"""Passes of a classifier during an attack: which samples still pay for them, and what they give."""
+"""Passes of a classifier during an attack: which samples still need them, and what they give."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .objectives import Loss, objective
 
 @dataclass
 class Active:
-    """Samples that are still to be broken, and everything that is theirs; only they pay for a step.
+    """Samples that are still to be broken, and all that is kept of them; a step is computed for them alone.
 
     Attributes:
         place: in the arrays of results, (M,).
@@ -33,7 +33,7 @@ class Active:
     eps: torch.Tensor
 
     def keep(self, which: torch.Tensor) -> None:
-        """Let the others go: a mask, (M,)."""
+        """Drop the others: a mask, (M,)."""
         for field in fields(self):
             value = getattr(self, field.name)
             if value is not None:

@@ -1,4 +1,4 @@
-"""Classifiers: from a model and data to one record a suite, with an outcome for every sample."""
+"""Classifiers: from a model and data to one record per suite, with an outcome for every sample."""
 
 from __future__ import annotations
 
