@@ -145,7 +145,7 @@ class AutoAttack(Method):
     def _settle(
         self, asked: Asked, found: torch.Tensor, tried: torch.Tensor, y: torch.Tensor, left: torch.Tensor
     ) -> torch.Tensor:
-        """Keep the examples that are in the ball and misclassified; return who is left."""
+        """Keep the examples that are in the ball and misclassified; return the samples that are left."""
         origin = found[left]
         tried = torch.where(tried.isfinite(), tried, origin)
         tried = project(tried, origin, float(self.eps), self.norm)

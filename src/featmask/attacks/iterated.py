@@ -18,14 +18,14 @@ _SPREAD = 0.01
 
 
 class Attempt(NamedTuple):
-    """What one start gave: an image per sample, and whether it is misclassified (False where nobody looked)."""
+    """What one start gave: an image per sample, and whether it is misclassified (False where that was not checked)."""
 
     images: torch.Tensor
     broken: torch.Tensor
 
 
-#: From the samples at their clean pixels, their draws, and whether nothing follows: then nobody needs to know which
-#: samples the last step broke.
+#: From the samples at their clean pixels, their draws, and whether it is the last attempt: then it need not
+#: check which samples its last step broke.
 One = Callable[[Active, Noise, bool], Attempt]
 
 
@@ -37,7 +37,7 @@ def every_attempt(attack: Attack, victim: Victim, one: One, *, at_random: bool) 
     model, x, y, draws, eps = victim
     found, alive, targets = x.clone(), torch.arange(len(x), device=x.device), None
     if at_random or attack.targets:
-        # those that start at the image see with their first gradient who is wrong already
+        # those that start at the image see with their first gradient which samples are wrong already
         logits, right = predict(model, x, y, attack.eot)
         alive = alive[right]
         if attack.targets:

@@ -41,7 +41,7 @@ class Active:
 
 
 class GradientPass(NamedTuple):
-    """What the passes at the current pixels give: ascent direction, objective, and who is still classified right."""
+    """What the passes at the current pixels give: ascent direction, objective, and which are still classified right."""
 
     gradient: torch.Tensor
     value: torch.Tensor
@@ -70,7 +70,7 @@ def gradient_at(model: Model, active: Active, loss: Loss, eot: int, climb: bool 
 
 
 def predict(model: Model, x: torch.Tensor, y: torch.Tensor, eot: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits, or with several passes the logarithm of their mean probabilities, and who is classified right."""
+    """Logits, or with several passes the logarithm of their mean probabilities, and which are right."""
     with torch.no_grad():
         logits = _mean_logits([_logits(model, x) for _ in range(eot)])
     return logits, logits.argmax(1) == y

@@ -1,4 +1,4 @@
-"""Who is examined: a model, some samples, and what attacks did to them."""
+"""What is examined: a model, some samples, and what attacks did to them."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def _pair(items: Any) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def count(data: Any, limit: int | None) -> int:
-    """Samples that will come, if that can be told: else 0."""
+    """Samples that will come; 0 where their number is not known."""
     try:
         sized: Any = data.dataset if isinstance(data, DataLoader) else data
         length = len(sized)

@@ -32,7 +32,7 @@ class Setting:
         device: where it lies.
         seed: of everything that is drawn.
         passes: an outcome is the share of so many passes that are right; 1 for models that always answer alike. This
-            is what a random model's answer means wherever one is counted.
+            is what counts as a random model's answer everywhere.
         portions: how many samples are computed at once.
         tell: takes what is done next, for a progress bar.
     """
