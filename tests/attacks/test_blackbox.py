@@ -11,9 +11,9 @@ from torch import nn
 
 from featmask.attacks import Attack, Draws, Transfer, check_budget, run
 from featmask.attacks.noise import gaussian_change, uniform_change
+from featmask.attacks.regions import window
 from featmask.attacks.square import Search, bump, side_at
 from featmask.attacks.transfer import Held
-from featmask.attacks.windows import window
 from featmask.errors import FeatmaskError
 
 NORMS = ("linf", "l2", "l1")

@@ -10,7 +10,7 @@ import torch
 
 from featmask.attacks import Attack, Draws, run
 from featmask.attacks.ball import random_start
-from featmask.attacks.momentum import accumulate
+from featmask.attacks.mifgsm import accumulate
 
 EPS = {"linf": Fraction(1, 20), "l2": Fraction(1, 5)}
 

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import featmask
 from featmask.classification.recipe import Evaluate
-from featmask.classification.suites import SuiteOptions, evaluate, evaluate_suites, measuring, plan_of
+from featmask.classification.suites import SuiteOptions, evaluate, evaluate_suites, plan_of, suite_run
 from featmask.classification.suites.named import method
 from featmask.classification.suites.outcomes import worst_columns
 from featmask.errors import FeatmaskError
@@ -121,7 +121,7 @@ def test_a_killed_suite_goes_on_and_ends_the_same(small, tmp_path, monkeypatch, 
     model, data = small
     given = data if form == "dataset" else DataLoader(data, batch_size=8)
     straight = evaluate(model, given, "linf", options=QUICK, batch_size=8, folder=tmp_path / "straight")
-    outcomes, seen = measuring.Measuring.outcomes, []
+    outcomes, seen = suite_run.SuiteRun.outcomes, []
 
     def dying(self, batch):
         seen.append(len(batch.labels))
@@ -129,7 +129,7 @@ def test_a_killed_suite_goes_on_and_ends_the_same(small, tmp_path, monkeypatch, 
             raise Killed
         return outcomes(self, batch)
 
-    monkeypatch.setattr(measuring.Measuring, "outcomes", dying)
+    monkeypatch.setattr(suite_run.SuiteRun, "outcomes", dying)
     with pytest.raises(Killed):
         evaluate(model, given, "linf", options=QUICK, batch_size=8, folder=tmp_path / "killed")
     partial = tmp_path / "killed" / "eval" / "linf.partial.jsonl"
@@ -155,14 +155,14 @@ def test_a_killed_suite_goes_on_and_ends_the_same(small, tmp_path, monkeypatch, 
 
 def test_other_data_after_a_kill_are_refused(small, tmp_path, monkeypatch):
     model, data = small
-    outcomes = measuring.Measuring.outcomes
+    outcomes = suite_run.SuiteRun.outcomes
 
     def dying(self, batch):
         if batch.rows[0]:
             raise Killed
         return outcomes(self, batch)
 
-    monkeypatch.setattr(measuring.Measuring, "outcomes", dying)
+    monkeypatch.setattr(suite_run.SuiteRun, "outcomes", dying)
     with pytest.raises(Killed):
         evaluate(model, data, "clean", batch_size=8, folder=tmp_path)
     other = TensorDataset(data.tensors[0].flip(0), (data.tensors[1] + 1) % 3)

@@ -7,7 +7,7 @@ Each attack's own file adds its row to the table ``ATTACKS``; the files are foun
 import importlib
 import pkgutil
 
-from .attack import Attack, Model, budget_text, run
+from .attack import Attack, Method, Model, budget_text, run
 from .autoattack import AutoAttack
 from .ball import Budget, Norm, check_budget, check_pixels, quantised
 from .draws import Draws, Noise, Stream
@@ -16,23 +16,9 @@ from .registry import ATTACKS
 from .transfer import Transfer
 
 __all__ = [
-    "ATTACKS",
-    "Attack",
-    "AutoAttack",
-    "Budget",
-    "Draws",
-    "Model",
-    "Noise",
-    "Norm",
-    "Region",
-    "Stream",
-    "Transfer",
-    "budget_text",
-    "check_budget",
-    "check_pixels",
-    "quantised",
-    "run",
-]
+    "ATTACKS", "Attack", "AutoAttack", "Budget", "Draws", "Method", "Model", "Noise", "Norm", "Region", "Stream",
+    "Transfer", "budget_text", "check_budget", "check_pixels", "quantised", "run",
+]  # fmt: skip
 
 for _module in pkgutil.iter_modules(__path__):
     importlib.import_module(f"{__name__}.{_module.name}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
@@ -36,8 +37,46 @@ class Victim(NamedTuple):
     eps: torch.Tensor
 
 
+class Method(ABC):
+    """An attack of any kind, as suites use it."""
+
+    kind: str
+
+    @property
+    @abstractmethod
+    def name(self) -> str:
+        """For tables and columns, with its budget: ``pgd@2/255``, ``occlusion@20%``."""
+
+    @property
+    def row(self) -> Row:
+        """Of its kind, in the table of all attacks."""
+        return row_of(self.kind, type(self))
+
+    @property
+    def gradients(self) -> bool:
+        """Whether it needs a model that gradients flow through."""
+        return self.row.gradients
+
+    @property
+    def needs_classes(self) -> int:
+        """Fewest classes that it works with."""
+        return 1
+
+    @abstractmethod
+    def run(self, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise) -> torch.Tensor:
+        """Adversarial pixels for ``x`` (N, C, H, W) in [0, 1] with labels ``y`` (N,)."""
+
+    @abstractmethod
+    def check(self, adversarial: torch.Tensor, x: torch.Tensor) -> None:
+        """Refuse pixels that left the budget."""
+
+    @abstractmethod
+    def plain(self) -> dict[str, Any]:
+        """JSON values for a record."""
+
+
 @dataclass(frozen=True)
-class Attack:
+class Attack(Method):
     """One attack with its budget, on pixels in [0, 1].
 
     Attributes:
@@ -46,7 +85,7 @@ class Attack:
             ``uniform`` and ``gaussian`` (noise of the same size, the weakest control).
         eps: radius in pixels: of each pixel's change for ``linf``, of the whole image's for ``l2`` and ``l1``.
         norm: of the ball.
-        steps: gradient steps a restart; queries of ``square``; ``fgsm`` makes one. Of noise: how many draws.
+        steps: gradient steps per restart; queries of ``square``; ``fgsm`` makes one. Of noise: how many draws.
         step_size: of one step in pixels; None: 2.5 * eps / steps, as Madry et al. choose it. ``apgd`` adapts its own.
         restarts: random starts; a sample counts as robust only if it survives all.
         loss: what is maximised: cross-entropy, the margin max_other z - z_y (Carlini and Wagner 2017), or the
@@ -88,29 +127,19 @@ class Attack:
             raise FeatmaskError(f"momentum: expected 0 or more, got {self.momentum}")
 
     @property
-    def row(self) -> Row:
-        """Of its kind, in the table of all attacks."""
-        return row_of(self.kind, Attack)
-
-    @property
     def title(self) -> str:
         """The name without the budget: ``pgd``, ``apgd-dlr-t``, ``pgd-margin-l2``."""
         return str(self._kind)
 
     @property
     def name(self) -> str:
-        """For tables: ``pgd@2/255``, ``apgd-dlr-t@8/255``, ``pgd-l2@0.5``."""
+        """``pgd@2/255``, ``apgd-dlr-t@8/255``, ``pgd-l2@0.5``."""
         return self._kind.at(budget_text(self.eps, self.norm))
 
     @property
     def _kind(self) -> names.Kind:
         variants = (self.loss,) * (self.loss != "ce") + ("t",) * bool(self.targets)
         return names.Kind(self.kind, variants, self.norm)
-
-    @property
-    def gradients(self) -> bool:
-        """Whether it needs a model that gradients flow through."""
-        return self.row.gradients
 
     @property
     def needs_classes(self) -> int:
@@ -134,15 +163,13 @@ class Attack:
 def run(
     attack: Attack, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise, eps: torch.Tensor | None = None
 ) -> torch.Tensor:
-    """Attack a classifier.
+    """Attack a classifier on pixels ``x`` (N, C, H, W) in [0, 1] with labels ``y`` (N,).
 
     Neither ``x`` nor parameters nor modes are touched; the caller holds eval mode, and autocast off.
 
     Args:
         attack: which, and how far.
         model: pixels (N, C, H, W) in [0, 1] -> logits (N, classes).
-        x: (N, C, H, W) in [0, 1].
-        y: (N,) labels.
         draws: what is drawn for each sample: ``Draws``, or ``Stream`` where a sample's numbers may depend on its place.
         eps: radii that replace the attack's own, (N,); an explicit step size is scaled alike.
 
@@ -169,17 +196,9 @@ def _check(attack: Attack, x: torch.Tensor, y: torch.Tensor, eps: torch.Tensor |
 
 
 def check_samples(name: str, x: torch.Tensor, y: torch.Tensor, wanted: str, fits: bool) -> None:
-    """Refuse what is no batch of pixels in [0, 1] with labels.
+    """Refuse what is no batch of pixels (N, C, H, W) in [0, 1] with whole-numbered labels (N,).
 
-    Args:
-        name: of the attack, for messages.
-        x: should be (N, C, H, W).
-        y: should be (N,), whole numbers.
-        wanted: what pixels the attack takes, for messages.
-        fits: whether ``x`` has the type that it takes.
-
-    Raises:
-        FeatmaskError: other shapes or types, or pixels outside [0, 1].
+    Messages call the attack ``name`` and its pixels ``wanted``; ``fits`` says whether ``x`` has the type that it takes.
     """
     if x.dim() != 4 or not fits or y.shape != x.shape[:1] or y.is_floating_point():
         raise FeatmaskError(

@@ -34,8 +34,8 @@ import torch
 
 from ..errors import FeatmaskError, require
 from ..records import names
-from .attack import Attack, Model, budget_text, check_samples
-from .autoattack_library import Asked, apart, ensemble_examples, square_fits
+from .attack import Attack, Method, Model, budget_text, check_samples
+from .autoattack_library import LIBRARY_NORMS, Asked, apart, ensemble_examples, square_fits
 from .ball import Norm, check_budget, project
 from .draws import Noise
 from .registry import register
@@ -50,17 +50,16 @@ STEPS, QUERIES = 100, 5000
 
 
 class _Plan(NamedTuple):
-    """What is run: the library's attacks, then ours on what survived; how many targets; what is not as published."""
+    """What is run: the library's attacks, then ours on what survived; targets of APGD and FAB; what is unpublished."""
 
     library: list[str]
     ours: list[Attack]
-    apgd_targets: int
-    fab_targets: int
+    targets: tuple[int, int]
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class AutoAttack:
+class AutoAttack(Method):
     """The ensemble of parameter-free attacks.
 
     Attributes:
@@ -73,6 +72,7 @@ class AutoAttack:
     eps: Fraction
     norm: Norm = "linf"
     version: Version = "standard"
+    kind = "autoattack"
 
     def __post_init__(self) -> None:
         if self.version not in get_args(Version):
@@ -82,13 +82,8 @@ class AutoAttack:
     @property
     def name(self) -> str:
         """For tables: ``autoattack@8/255``, ``autoattack-rand-l2@0.5``."""
-        kind = names.Kind("autoattack", ("rand",) * (self.version == "rand"), self.norm)
+        kind = names.Kind(self.kind, ("rand",) * (self.version == "rand"), self.norm)
         return kind.at(budget_text(self.eps, self.norm))
-
-    @property
-    def gradients(self) -> bool:
-        """Whether it needs a model that gradients flow through; without them only Square finds anything."""
-        return True
 
     @property
     def needs_classes(self) -> int:
@@ -99,26 +94,22 @@ class AutoAttack:
         """JSON values for the record; ``deviations`` tells what the number of classes changes."""
         require("pyautoattack", "attacks")
         library = f"pyautoattack {importlib.metadata.version('pyautoattack')}"
-        return {"name": self.name, "kind": "autoattack", "eps": str(self.eps), "norm": self.norm,
+        return {"name": self.name, "kind": self.kind, "eps": str(self.eps), "norm": self.norm,
                 "version": self.version, "library": library}  # fmt: skip
 
     def deviations(self, classes: int, size: tuple[int, int] | None = None) -> tuple[str, ...]:
         """What differs from the published attack, each starting with ``non-standard: ``.
 
-        Args:
-            classes: of the model.
-            size: height and width of the images; None: a size that the library can take.
+        ``size`` is the height and width of the images; None: one that the library can take.
         """
         return tuple(f"non-standard: {note}" for note in self._plan(classes, size).notes)
 
     def check(self, adversarial: torch.Tensor, x: torch.Tensor) -> None:
-        """Refuse pixels that left the budget: see ``check_budget``."""
+        """See ``check_budget``."""
         check_budget(adversarial, x, self)
 
     def run(self, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise) -> torch.Tensor:
-        """Return adversarial pixels for ``x`` (N, C, H, W) in [0, 1] with labels ``y`` (N,).
-
-        For each sample an image within the budget that is misclassified, if one was found; else the clean pixels.
+        """Per sample an image within the budget that is misclassified, if one was found; else the clean pixels.
 
         Raises:
             FeatmaskError: pixels that are not float32 in [0, 1], fewer than 2 classes, or a random model under
@@ -140,8 +131,8 @@ class AutoAttack:
             left = (logits.argmax(1) == y).nonzero().flatten()
             if len(left):
                 tried = ensemble_examples(
-                    asked, found[left].contiguous(), y[left].long(), eps=float(self.eps), norm=self.norm, seed=seed,
-                    version=self.version, attacks=plan.library, targets=(plan.apgd_targets, plan.fab_targets),
+                    asked, found[left].contiguous(), y[left].long(), plan.library, plan.targets,
+                    norm=LIBRARY_NORMS[self.norm], eps=float(self.eps), version=self.version, seed=seed,
                 )  # fmt: skip
                 left = self._settle(asked, found, tried, y, left)
             for attack in plan.ours:
@@ -154,7 +145,7 @@ class AutoAttack:
     def _settle(
         self, asked: Asked, found: torch.Tensor, tried: torch.Tensor, y: torch.Tensor, left: torch.Tensor
     ) -> torch.Tensor:
-        """Keep the examples that are in the ball and misclassified; return who is left."""
+        """Keep the examples that are in the ball and misclassified; return the samples that are left."""
         origin = found[left]
         tried = torch.where(tried.isfinite(), tried, origin)
         tried = project(tried, origin, float(self.eps), self.norm)
@@ -169,10 +160,10 @@ class AutoAttack:
         if self.version == "rand":
             notes = [f"verdicts from the mean logits of {_PASSES} passes, not from one"]
             if classes >= 3:
-                return _Plan(["apgd-ce", "apgd-dlr"], [], 0, 0, tuple(notes))
+                return _Plan(["apgd-ce", "apgd-dlr"], [], (0, 0), tuple(notes))
             notes.append(f"with {classes} classes APGD on the margin in place of DLR, which needs 3")
             ours = [Attack("apgd", eps, norm, steps=STEPS, loss="margin", eot=_PASSES)]
-            return _Plan(["apgd-ce"], ours, 0, 0, tuple(notes))
+            return _Plan(["apgd-ce"], ours, (0, 0), tuple(notes))
         names, extra, changed = ["apgd-ce", "apgd-t", "fab-t", "square"], [], []
         full = {"apgd-t": 5 if norm == "l1" else 9, "fab-t": 9}
         if classes < 4:
@@ -190,7 +181,7 @@ class AutoAttack:
             extra.append(Attack("square", eps, norm, steps=QUERIES))
             changed.append(f"Square of this package: the library's fails on images of {size[0]} x {size[1]} in {norm}")
         targets = {name: min(count, classes - 1) for name, count in full.items()}
-        return _Plan(names, extra, targets["apgd-t"], targets["fab-t"], tuple(changed))
+        return _Plan(names, extra, (targets["apgd-t"], targets["fab-t"]), tuple(changed))
 
 
 register("autoattack", AutoAttack, gradients=True, standard=True)(AutoAttack.run)

@@ -15,7 +15,8 @@ import torch
 from ..errors import require
 from .attack import Model
 
-_NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}
+#: Norms as the library calls them.
+LIBRARY_NORMS = {"linf": "Linf", "l2": "L2", "l1": "L1"}
 
 
 class Asked:
@@ -59,16 +60,7 @@ class _Tracked(torch.autograd.Function):
 
 
 def ensemble_examples(
-    asked: Asked,
-    x: torch.Tensor,
-    y: torch.Tensor,
-    *,
-    eps: float,
-    norm: str,
-    version: str,
-    seed: int,
-    attacks: list[str],
-    targets: tuple[int, int],
+    asked: Asked, x: torch.Tensor, y: torch.Tensor, attacks: list[str], targets: tuple[int, int], **settings: Any
 ) -> torch.Tensor:
     """The library's examples for contiguous pixels, whatever they are worth; the trace function is put back.
 
@@ -76,15 +68,12 @@ def ensemble_examples(
         asked: the model.
         x: (N, C, H, W) in [0, 1].
         y: (N,) labels.
-        eps: radius.
-        norm: of the ball.
-        version: sets the library's numbers of steps, restarts and passes.
-        seed: of each of its attacks.
         attacks: those that are run, by the library's names.
-        targets: classes that targeted APGD and targeted FAB try.
+        targets: how many classes targeted APGD and targeted FAB try.
+        **settings: the library's own: ``norm``, ``eps``, ``seed``, ``version`` (numbers of steps, restarts and passes).
     """
     library = require("pyautoattack", "attacks")
-    ensemble = library.AutoAttack(asked, eps=eps, norm=_NORMS[norm], version=version, seed=seed, device=x.device)
+    ensemble = library.AutoAttack(asked, device=x.device, **settings)
     ensemble.attacks_to_run = attacks
     ensemble.apgd_targeted.n_target_classes, ensemble.fab.n_target_classes = targets
     tracer = sys.gettrace()

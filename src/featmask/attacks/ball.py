@@ -1,6 +1,6 @@
 """Norm balls around pixels: projection, steps, random starts, an independent check, 8-bit pixels inside the ball.
 
-A radius is a number, or one a sample: (N, 1, 1, 1).
+A radius is a number, or one per sample: (N, 1, 1, 1).
 """
 
 from __future__ import annotations
@@ -119,15 +119,9 @@ def check_pixels(
     name: str = "",
     advice: str = "the normalisation belongs into the model: featmask.Normalized(model, mean, std)",
 ) -> None:
-    """Refuse pixels outside [0, 1].
+    """Refuse pixels, of any shape, outside [0, 1] or NaN; none at all pass.
 
-    Args:
-        x: pixels of any shape; none at all pass.
-        name: of what takes them, which the message begins with.
-        advice: what to do, which it ends with.
-
-    Raises:
-        FeatmaskError: a pixel below 0 or above 1, or NaN.
+    The message begins with the ``name`` of what takes them, and ends with ``advice``.
     """
     if not x.numel():
         return
@@ -141,11 +135,7 @@ def check_pixels(
 def check_budget(adversarial: torch.Tensor, x: torch.Tensor, attack: Budget, eps: torch.Tensor | None = None) -> None:
     """Recompute the change from the pixels alone, in float64, whatever the attack did.
 
-    Args:
-        adversarial: (N, C, H, W).
-        x: the clean pixels, same shape.
-        attack: anything with ``name``, ``eps`` and ``norm``.
-        eps: radii that replace the attack's own, (N,).
+    ``eps`` are radii that replace the attack's own, (N,).
 
     Raises:
         FeatmaskError: another shape, a change above eps + 1e-6, a pixel outside [0, 1], or one that is not finite.
@@ -174,11 +164,6 @@ def quantised(adversarial: torch.Tensor, x: torch.Tensor | None = None, attack: 
       every eps if x is 8-bit itself. Otherwise the pixel takes the nearest level, and ``check_budget`` may object.
     * ``l2``, ``l1``: samples whose rounded change is too long are rounded towards x instead, which never lengthens the
       change of an x that is 8-bit itself.
-
-    Args:
-        adversarial: (N, C, H, W) in [0, 1].
-        x: the clean pixels, same shape; goes with ``attack``.
-        attack: anything with ``name``, ``eps`` and ``norm``.
 
     Raises:
         FeatmaskError: one of ``x`` and ``attack`` without the other.

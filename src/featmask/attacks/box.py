@@ -89,13 +89,8 @@ def steepest_l1(
     change itself goes past the box, and is ``length`` long once clipped: else a projection that shortens all pixels
     would bring back those that ought to lie on the box. With ``pixels = 1`` the clipped change is the steepest within
     the box (Croce and Hein 2021, section 3); larger ones spread it, which climbs higher where the gradient itself
-    changes (Tramer and Boneh 2019).
-
-    Args:
-        gradient: (N, C, H, W); zero stays where it is.
-        now: pixels in [0, 1], same shape.
-        length: of the step, or (N, 1, 1, 1).
-        pixels: how many pixels share the step at least, or (N, 1, 1, 1).
+    changes (Tramer and Boneh 2019). At least so many ``pixels`` share the step, and one whose gradient is zero stays
+    where it is.
     """
     shape, slope, clean = gradient.shape, gradient.flatten(1), now.flatten(1)
     total = torch.as_tensor(length, device=now.device, dtype=now.dtype).expand(len(now), 1, 1, 1).reshape(-1, 1)
@@ -113,13 +108,8 @@ def largest_l1(gradient: torch.Tensor, now: torch.Tensor, length: torch.Tensor, 
     """Equal moves, ``length`` in all, of the pixels with the largest gradients: APGD's step in L1.
 
     Pixels that the box holds where they are do not count. A move that the box cuts is not made up for elsewhere:
-    APGD takes the number of pixels that have moved for its own measure of how many should.
-
-    Args:
-        gradient: (N, C, H, W); zero stays where it is.
-        now: pixels in [0, 1], same shape.
-        length: (N, 1, 1, 1).
-        pixels: how many move, (N, 1, 1, 1); at least one.
+    APGD takes the number of pixels that have moved for its own measure of how many should. ``pixels`` move, at least
+    one; ``length`` and ``pixels`` are (N, 1, 1, 1). A pixel whose gradient is zero stays where it is.
     """
     held = ((gradient < 0) & (now <= 0)) | ((gradient > 0) & (now >= 1))
     slope = torch.where(held, 0, gradient)

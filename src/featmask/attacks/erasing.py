@@ -6,9 +6,8 @@ import torch
 
 from .attack import Model
 from .draws import Noise
-from .regions import Region
+from .regions import Region, inside, window
 from .registry import register
-from .windows import inside, window
 
 
 @register("erasing", Region, norms=())

@@ -18,30 +18,26 @@ _SPREAD = 0.01
 
 
 class Attempt(NamedTuple):
-    """What one start gave: an image per sample, and whether it is misclassified (False where nobody looked)."""
+    """What one start gave: an image per sample, and whether it is misclassified (False where that was not checked)."""
 
     images: torch.Tensor
     broken: torch.Tensor
 
 
-#: From the samples at their clean pixels, their draws, and whether nothing follows: then nobody needs to know whom the
-#: last step broke.
+#: From the samples at their clean pixels, their draws, and whether it is the last attempt: then it need not
+#: check which samples its last step broke.
 One = Callable[[Active, Noise, bool], Attempt]
 
 
 def every_attempt(attack: Attack, victim: Victim, one: One, *, at_random: bool) -> torch.Tensor:
     """Every restart and target of an attack, on the samples that the ones before it left; see ``run``.
 
-    Args:
-        attack: restarts, targets and passes.
-        victim: whom it is made on.
-        one: makes an attempt.
-        at_random: whether its starts differ; else there is one only.
+    ``one`` makes an attempt; where starts are not ``at_random`` they do not differ, and there is one only.
     """
     model, x, y, draws, eps = victim
     found, alive, targets = x.clone(), torch.arange(len(x), device=x.device), None
     if at_random or attack.targets:
-        # those that start at the image see with their first gradient who is wrong already
+        # those that start at the image see with their first gradient which samples are wrong already
         logits, right = predict(model, x, y, attack.eot)
         alive = alive[right]
         if attack.targets:
@@ -74,7 +70,7 @@ def iterate(
 
     Args:
         attack: objective, norm, restarts, targets and passes.
-        victim: whom it is made on.
+        victim: model, pixels and labels.
         step: from the samples (a ``state``) and the gradients at their pixels to a change, before the projection.
         steps: how many.
         at_random: whether an attempt starts anywhere in the ball; else at the image.

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 
 from .attack import Attack, Victim
+from .ball import lengths
 from .iterated import iterate, stride
-from .momentum import accumulate
 from .passes import Active
 from .registry import STEPWISE, register
 
@@ -32,3 +32,13 @@ def mifgsm(attack: Attack, victim: Victim) -> torch.Tensor:
         return stride(attack, moving, moving.velocity)
 
     return iterate(attack, victim, step, steps=attack.steps, state=Moving)
+
+
+def accumulate(velocity: torch.Tensor | None, gradient: torch.Tensor, momentum: float) -> torch.Tensor:
+    """The velocity after one more gradient, equation 6: ``momentum * velocity + gradient / |gradient|_1``.
+
+    The velocity, (N, C, H, W), is None or zeros before the first step. Each sample's gradient is scaled to L1 norm 1;
+    zero stays zero.
+    """
+    share = gradient / lengths(gradient, "l1").clamp_min(1e-30)
+    return share if velocity is None else momentum * velocity + share

@@ -39,13 +39,7 @@ def needs_classes(loss: Loss, targeted: bool) -> int:
 
 
 def objective(loss: Loss, logits: torch.Tensor, y: torch.Tensor, target: torch.Tensor | None = None) -> torch.Tensor:
-    """The value to be maximised, (N,), by the module's table.
-
-    Args:
-        loss: which.
-        logits: (N, classes).
-        y: (N,) labels.
-        target: (N,) classes to be reached; None: away from the label.
+    """The value to be maximised, (N,), by the module's table; ``target`` (N,) is to be reached, None: away from ``y``.
 
     Raises:
         FeatmaskError: fewer classes than the loss is defined for.

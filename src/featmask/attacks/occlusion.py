@@ -12,9 +12,8 @@ from .attack import Model
 from .draws import Noise
 from .objectives import objective
 from .passes import predict
-from .regions import Region, score
+from .regions import Region, inside, score
 from .registry import register
-from .windows import inside
 
 
 @register("occlusion", Region, norms=())

@@ -1,4 +1,4 @@
-"""Passes of a classifier during an attack: which samples still pay for them, and what they give."""
+"""Passes of a classifier during an attack: which samples still need them, and what they give."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .objectives import Loss, objective
 
 @dataclass
 class Active:
-    """Samples that are still to be broken, and everything that is theirs; only they pay for a step.
+    """Samples that are still to be broken, and all that is kept of them; a step is computed for them alone.
 
     Attributes:
         place: in the arrays of results, (M,).
@@ -33,7 +33,7 @@ class Active:
     eps: torch.Tensor
 
     def keep(self, which: torch.Tensor) -> None:
-        """Let the others go: a mask, (M,)."""
+        """Drop the others: a mask, (M,)."""
         for field in fields(self):
             value = getattr(self, field.name)
             if value is not None:
@@ -41,7 +41,7 @@ class Active:
 
 
 class GradientPass(NamedTuple):
-    """What the passes at the current pixels give: ascent direction, objective, and who is still classified right."""
+    """What the passes at the current pixels give: ascent direction, objective, and which are still classified right."""
 
     gradient: torch.Tensor
     value: torch.Tensor
@@ -70,7 +70,7 @@ def gradient_at(model: Model, active: Active, loss: Loss, eot: int, climb: bool 
 
 
 def predict(model: Model, x: torch.Tensor, y: torch.Tensor, eot: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Logits, or with several passes the logarithm of their mean probabilities, and who is classified right."""
+    """Logits, or with several passes the logarithm of their mean probabilities, and which are right."""
     with torch.no_grad():
         logits = _mean_logits([_logits(model, x) for _ in range(eot)])
     return logits, logits.argmax(1) == y

@@ -12,9 +12,8 @@ from .attack import Model
 from .draws import Noise
 from .occlusion import grid, slide
 from .passes import Active, gradient_at
-from .regions import Region, score
+from .regions import Region, inside, score
 from .registry import register
-from .windows import inside
 
 
 @register("patch", Region, norms=(), gradients=True, fills={"steps": 20, "restarts": 2})

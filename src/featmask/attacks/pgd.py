@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 
 from .attack import Attack, Victim
 from .iterated import iterate, stride
-from .passes import Active
 from .registry import STEPWISE, register
 
 
@@ -16,8 +17,4 @@ from .registry import STEPWISE, register
 )  # fmt: skip
 def pgd(attack: Attack, victim: Victim) -> torch.Tensor:
     """See ``run``."""
-
-    def step(active: Active, gradient: torch.Tensor) -> torch.Tensor:
-        return stride(attack, active, gradient)
-
-    return iterate(attack, victim, step, steps=attack.steps, at_random=True)
+    return iterate(attack, victim, partial(stride, attack), steps=attack.steps, at_random=True)

@@ -11,15 +11,15 @@ import torch
 
 from ..errors import FeatmaskError
 from ..records import names
-from .attack import Model
+from .attack import Method, Model
 from .ball import ROUNDING
 from .draws import Noise
 from .passes import predict
-from .registry import Row, row_of
+from .registry import row_of
 
 
 @dataclass(frozen=True)
-class Region:
+class Region(Method):
     """One attack on a square of the image.
 
     Attributes:
@@ -57,26 +57,11 @@ class Region:
             raise FeatmaskError(f"step_size: expected pixels in (0, 1], or None; got {self.step_size}")
 
     @property
-    def row(self) -> Row:
-        """Of its kind, in the table of all attacks."""
-        return row_of(self.kind, Region)
-
-    @property
     def name(self) -> str:
         """For tables: ``occlusion@20%``, ``occlusion-mean@20%``, ``patch@12.5%``."""
         # pixels that gradients found replace the fill
         filled = () if self.fill == 0.5 or self.gradients else (str(self.fill),)
         return names.Kind(self.kind, filled).at(f"{float(self.size * 100):g}%")
-
-    @property
-    def gradients(self) -> bool:
-        """Whether it needs a model that gradients flow through."""
-        return self.row.gradients
-
-    @property
-    def needs_classes(self) -> int:
-        """Fewest classes it is defined for."""
-        return 1
 
     def plain(self) -> dict[str, Any]:
         """JSON values for the record."""
@@ -87,10 +72,9 @@ class Region:
         return max(math.floor(self.size * min(x.shape[2:]) + Fraction(1, 2)), 1)
 
     def run(self, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise) -> torch.Tensor:
-        """Return attacked pixels for ``x`` (N, C, H, W) in [0, 1] with labels ``y`` (N,).
+        """Per sample a misclassified image, if any was met; else the one of the largest margin max_other z - z_y.
 
-        For each sample an image that is misclassified, if any was met; else the one of the largest margin max_other z
-        - z_y. Samples that are misclassified already are returned as they are. ``erasing`` returns its one square.
+        Samples that are misclassified already are returned as they are. ``erasing`` returns its one square.
         """
         if not len(x):
             return x.clone()
@@ -138,3 +122,17 @@ def _extent(touched: torch.Tensor) -> int:
     last = (touched * places).amax(1)
     first = torch.where(touched, places, touched.shape[1] + 1).amin(1)
     return int((last - first + 1).clamp_min(0).max())
+
+
+def window(numbers: torch.Tensor, side: int, x: torch.Tensor) -> torch.Tensor:
+    """Upper left corners (N, 2), every place alike, for two numbers per sample in [0, 1)."""
+    room = torch.tensor([x.shape[2] - side, x.shape[3] - side], device=x.device)
+    return torch.minimum((numbers * (room + 1)).long(), room)
+
+
+def inside(corners: torch.Tensor, side: int, x: torch.Tensor) -> torch.Tensor:
+    """(N, 1, H, W): which pixels lie in the square of ``side`` at each of ``corners`` (N, 2)."""
+    rows = torch.arange(x.shape[2], device=x.device) - corners[:, :1]
+    columns = torch.arange(x.shape[3], device=x.device) - corners[:, 1:]
+    down, across = (rows >= 0) & (rows < side), (columns >= 0) & (columns < side)
+    return (down[:, :, None] & across[:, None, :])[:, None]

@@ -64,12 +64,7 @@ ATTACKS: dict[str, Row] = {}
 
 
 def register(kind: str, spec: type[Any], **row: Any) -> Callable[[Perturb], Perturb]:
-    """Add the decorated function to the table.
-
-    Args:
-        kind: its name in settings and records.
-        spec: see ``Row``, as all else.
-    """
+    """Add the decorated function to the table by its name in settings and records; for all else see ``Row``."""
 
     def add(perturb: Perturb) -> Perturb:
         ATTACKS[kind] = Row(spec, perturb, **row)

@@ -9,6 +9,7 @@ that would change nothing takes the opposite signs, where the paper's code draws
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from functools import lru_cache
 
 import torch
@@ -18,8 +19,8 @@ from .ball import lengths, project
 from .draws import Noise
 from .objectives import likeliest_others, objective
 from .passes import predict
+from .regions import inside, window
 from .registry import register
-from .windows import inside, window
 
 #: Share of the image under the first squares; halved each time a share of 1 / 10,000 of the queries below has passed.
 _FIRST = 0.8
@@ -59,19 +60,16 @@ def square(attack: Attack, victim: Victim) -> torch.Tensor:
     return found
 
 
+@dataclass
 class Search:
     """One random search of some samples; those that are broken leave it."""
 
-    def __init__(
-        self,
-        attack: Attack,
-        x: torch.Tensor,
-        y: torch.Tensor,
-        goal: torch.Tensor | None,
-        draws: Noise,
-        eps: torch.Tensor,
-    ) -> None:
-        self.attack, self.x, self.y, self.goal, self.draws, self.eps = attack, x, y, goal, draws, eps
+    attack: Attack
+    x: torch.Tensor
+    y: torch.Tensor
+    goal: torch.Tensor | None
+    draws: Noise
+    eps: torch.Tensor
 
     def run(self, model: Model) -> tuple[torch.Tensor, torch.Tensor]:
         """The images met, broken ones where there are, and which are broken (N,)."""
@@ -119,27 +117,19 @@ class Search:
 
     def move(self, now: torch.Tensor, numbers: torch.Tensor, query: int) -> torch.Tensor:
         """One candidate per sample, from 5 + C numbers in [0, 1) each."""
-        signs = _signs(numbers[:, 5:])[:, :, None, None]
         least = 1 if self.attack.norm == "linf" else 3  # smaller ones hold no bump of two signs
         side = side_at(query, self.attack.steps, self.x.shape[2], self.x.shape[3], least)
-        first = window(numbers[:, 0:2], side, self.x)
         if self.attack.norm != "linf":
-            return self._moved_mass(now, first, window(numbers[:, 2:4], side, self.x), signs, numbers[:, 4], side)
-        within = inside(first, side, self.x)
+            return self._moved_mass(now, numbers, side)
+        signs, within = _signs(numbers[:, 5:])[:, :, None, None], inside(window(numbers[:, :2], side, now), side, now)
         moved = torch.where(within, (self.x + self.eps * signs).clamp(0, 1), now)
         signs = torch.where((moved == now).flatten(1).all(1)[:, None, None, None], -signs, signs)
         return torch.where(within, (self.x + self.eps * signs).clamp(0, 1), now)
 
-    def _moved_mass(
-        self,
-        now: torch.Tensor,
-        first: torch.Tensor,
-        second: torch.Tensor,
-        signs: torch.Tensor,
-        turn: torch.Tensor,
-        side: int,
-    ) -> torch.Tensor:
+    def _moved_mass(self, now: torch.Tensor, numbers: torch.Tensor, side: int) -> torch.Tensor:
         """Algorithm 3: the change's length in a second window, and what is unused, goes to a bump in the first."""
+        first, second = (window(numbers[:, at : at + 2], side, now) for at in (0, 2))
+        turn, signs = numbers[:, 4, None, None, None], _signs(numbers[:, 5:])[:, :, None, None]
         order, change = _ORDER[self.attack.norm], now - self.x
         reach = torch.arange(side, device=now.device)
         place = (
@@ -152,7 +142,7 @@ class Search:
         spent = _size(change * (emptied | inside(first, side, now)), order)
         unused = (self.eps**order - lengths(change, self.attack.norm) ** order).clamp_min(0) / now.shape[1]
         tall = bump(side, _POWER[self.attack.norm]).to(now)
-        rise = torch.where(turn[:, None, None, None] < 0.5, tall, tall.T)
+        rise = torch.where(turn < 0.5, tall, tall.T)
         old = change[place]
         fresh = rise * signs + old / _size(old, order).clamp_min(_TINY)
         # in L1 as large as for one channel alone: the projection then lets the strongest pixels keep it

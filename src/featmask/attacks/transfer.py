@@ -14,14 +14,14 @@ import torch
 
 from ..errors import FeatmaskError
 from ..records import names
-from .attack import Attack, Model
+from .attack import Attack, Method, Model
 from .draws import Noise
 from .passes import predict
 from .registry import register
 
 
 @dataclass(frozen=True)
-class Transfer:
+class Transfer(Method):
     """An attack made on another model.
 
     Attributes:
@@ -33,6 +33,7 @@ class Transfer:
     attack: Attack
     surrogate: Model
     label: str = ""
+    kind = "transfer"
 
     @property
     def name(self) -> str:
@@ -40,29 +41,23 @@ class Transfer:
         return names.transferred(self.attack.name)
 
     @property
-    def gradients(self) -> bool:
-        """Of the model in question: none are needed."""
-        return False
-
-    @property
     def needs_classes(self) -> int:
         """Fewest classes that the attack's loss is defined for."""
         return self.attack.needs_classes
 
     def plain(self) -> dict[str, Any]:
-        """JSON values for the record."""
-        return {**self.attack.plain(), "name": self.name, "kind": "transfer", "attack": self.attack.kind,
+        """JSON values for a record."""
+        return {**self.attack.plain(), "name": self.name, "kind": self.kind, "attack": self.attack.kind,
                 "surrogate": self.label}  # fmt: skip
 
     def check(self, adversarial: torch.Tensor, x: torch.Tensor) -> None:
-        """Refuse pixels that left the attack's budget: see ``check_budget``."""
+        """See ``check_budget``."""
         self.attack.check(adversarial, x)
 
     def run(self, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Noise) -> torch.Tensor:
-        """Return pixels that the surrogate's attack made for ``x`` (N, C, H, W) in [0, 1] with labels ``y`` (N,).
+        """Per sample an image that ``model`` gets wrong, if a restart gave one; else the last restart's.
 
-        For each sample an image that ``model`` gets wrong, if a restart gave one; else the last restart's. Samples that
-        ``model`` gets wrong already are returned as they are.
+        Samples that ``model`` gets wrong already are returned as they are.
 
         Raises:
             FeatmaskError: another number of classes than the model's, or whatever the attack refuses.

@@ -55,10 +55,8 @@ class Climb:
     ) -> torch.Tensor:
         """Return the pixels at the top, (N, C, H, W); parameters get no gradient, and none is computed.
 
-        Args:
-            losses: pixels -> one loss per sample (N,), each of its own sample alone.
-            start: within the ball.
-            origin: the ball's centres, in [0, 1].
+        ``losses`` gives one loss per sample (N,), each of its own sample alone; ``start`` is within the ball around
+        ``origin``.
         """
         now = start.detach()
         for _ in range(self.steps):
@@ -116,10 +114,7 @@ class Trades(nn.Module):
     The ascent starts at a little noise and maximises the same divergence, in eval mode, from fixed probabilities of the
     clean images. Gradients of the model flow through both sides.
 
-    Args:
-        objective: on the clean images.
-        climb: how the adversarial ones are found.
-        beta: 1 / lambda in the paper.
+    ``objective`` is on the clean images, ``climb`` finds the adversarial ones, ``beta`` is 1 / lambda in the paper.
     """
 
     def __init__(self, objective: nn.Module, climb: Climb, beta: float = 6.0) -> None:

@@ -66,9 +66,9 @@ def measure_suites(
 
         published = open_corrupted(corrupted, splits.classes)
     where = pick_device(device)
-    whole = [name for name in asked if name in WHOLE]
+    whole, part = ([name for name in asked if (name in WHOLE) == every] for every in (True, False))
     found: dict[str, Evaluation] = {}
-    for names, count in ((whole, limit), (_without(asked, whole), limit or settings.attack_samples)):
+    for names, count in ((whole, limit), (part, limit or settings.attack_samples)):
         if names:
             data, selection = chosen(test, count)
             found |= evaluate_suites(
@@ -88,10 +88,6 @@ def chosen(test: Images, count: int | None) -> tuple[Images, str]:
     if count is None or count >= len(test):
         return test, ""
     return test.head(count), f"of {len(test)}, drawn once, the same for every model"
-
-
-def _without(names: Sequence[str], done: Sequence[str]) -> list[str]:
-    return [name for name in names if name not in done]
 
 
 class _Alike(Dataset[tuple[torch.Tensor, int]]):

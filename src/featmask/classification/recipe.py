@@ -32,12 +32,7 @@ class Model(Strict):
 
 
 #: Keys of adversarial training that only some kinds have.
-_KINDS = {
-    "steps": ("pgd", "trades"),
-    "beta": ("trades",),
-    "replays": ("free",),
-    "clean_share": ("pgd", "fast", "free"),
-}
+_KINDS = {"steps": ("pgd", "trades"), "beta": ("trades",), "replays": ("free",), "clean_share": ("pgd", "fast", "free")}
 
 
 class Adversarial(Strict):

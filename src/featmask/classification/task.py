@@ -127,7 +127,7 @@ class Classification:
 
 
 def asked(suites: Sequence[str] | None, **options: Any) -> tuple[list[str], dict[str, Any]]:
-    """What the verb ``evaluate`` asks for, as changes of the recipe (none) and what ``measure`` is told."""
+    """Options of the verb ``evaluate``, as changes of the recipe (none) and keywords of ``measure``."""
     return [], {"suites": suites, **options}
 
 

@@ -49,7 +49,9 @@ class AsReceived:
 def as_received(model: nn.Module, x: torch.Tensor) -> AsReceived:
     """Two passes in the modes that a model came in, full float32; batch statistics and modes stay as they were."""
     masks = masks_of(model)
-    training = [f"{name} ({_kind(part)})" for name, part in model.named_modules() if part.training and _modal(part)]
+    active = {name: part for name, part in model.named_modules() if part.training and _rate(part) != 0}
+    kinds = {name: _kind(part) for name, part in active.items()}
+    training = [f"{name} ({kind})" for name, kind in kinds.items() if any(word in kind for word in _MODAL)]
     with untouched(model), full_float32():
         with _watching(masks) as acted:
             first, second = logits_of(model(x)), logits_of(model(x))
@@ -73,12 +75,9 @@ def masks_of(model: nn.Module) -> dict[str, nn.Module]:
 
 
 def mode_check(came: AsReceived, logits: torch.Tensor, random: bool) -> Check:
-    """Eval mode on every submodule, not only on the root.
+    """Eval mode on every submodule, not only on the root; ``logits`` are of the same images in eval mode.
 
-    Args:
-        came: passes in the modes that the model came in.
-        logits: of the same images in eval mode.
-        random: whether two passes differ in eval mode too; then differences say nothing about modes.
+    Where two passes differ in eval mode too, the model is ``random``: then differences say nothing about modes.
     """
     differ = int((came.first.argmax(1) != logits.argmax(1)).sum())
     moved = not random and not torch.equal(came.first, logits)
@@ -102,18 +101,12 @@ def mask_check(came: AsReceived) -> Check:
     else:
         figure = "no masking layer in the model"
     return questions.MASKING.answer(
-        "failed" if wrong else "ok",
-        figure,
-        {"masks": came.masks, "on": came.on, "on_in_eval": came.stuck},
+        "failed" if wrong else "ok", figure, {"masks": came.masks, "on": came.on, "on_in_eval": came.stuck}
     )
 
 
 def _kind(module: nn.Module) -> str:
     return str(getattr(module, "original_name", type(module).__name__))  # TorchScript keeps the class's name there
-
-
-def _modal(module: nn.Module) -> bool:
-    return any(word in _kind(module) for word in _MODAL) and _rate(module) != 0
 
 
 def _rate(module: nn.Module) -> object:

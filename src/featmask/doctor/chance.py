@@ -8,7 +8,7 @@ allowance of 2 %, so that a fault that touches a few samples alone needs more ``
 
 from __future__ import annotations
 
-import math
+from scipy.special import bdtrc
 
 #: Probability of a false alarm of one comparison.
 ALPHA = 0.001
@@ -31,21 +31,12 @@ UNDEFENDED = 0.10
 
 def at_least(count: int, n: int, share: float) -> float:
     """Probability of ``count`` or more of ``n`` where each comes with probability ``share``."""
-    if count <= 0 or share >= 1:
-        return 1.0
-    if share <= 0:
-        return 0.0
-    return min(1.0, math.fsum(_exactly(k, n, share) for k in range(count, n + 1)))
+    return float(bdtrc(count - 1, n, share))
 
 
 def at_most(count: int, n: int, share: float) -> float:
     """Probability of ``count`` or fewer."""
     return at_least(n - count, n, 1 - share)
-
-
-def _exactly(count: int, n: int, share: float) -> float:
-    ways = math.lgamma(n + 1) - math.lgamma(count + 1) - math.lgamma(n - count + 1)
-    return math.exp(ways + count * math.log(share) + (n - count) * math.log1p(-share))
 
 
 def beyond(count: int, n: int, share: float) -> bool:
@@ -56,10 +47,7 @@ def beyond(count: int, n: int, share: float) -> bool:
 def outweighs(more: int, fewer: int, alpha: float = ALPHA) -> bool:
     """Exact one-sided McNemar test: whether one of two outcomes on the same samples is better, chance aside.
 
-    Args:
-        more: samples that it alone has right.
-        fewer: samples that the other alone has right.
-        alpha: probability of a false alarm.
+    It alone has ``more`` samples right, the other alone ``fewer``; ``alpha`` is the probability of a false alarm.
     """
     return at_least(more, more + fewer, 0.5) <= alpha
 

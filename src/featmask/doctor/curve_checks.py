@@ -38,24 +38,20 @@ def eps_zero_check(box: WhiteBox) -> Check:
 
 def radius_check(box: WhiteBox) -> Check:
     """Accuracy never rises with the radius."""
-    sizes = [Fraction(0), *_radii(box.subject)]
+    radii, grey = [share * box.subject.eps for share in RADII], grey_radius(box.subject)
+    sizes = [Fraction(0), *(eps for eps in radii if eps < grey)]
     rights = [box.after_pgd(eps=size) if size else box.right for size in sizes]
     pairs = list(pairwise(rights))
     rises = [
         outweighs(int((later & ~before).sum()), int((before & ~later).sum()), ALPHA / len(pairs))
         for before, later in pairs
     ]
-    names = [budget_text(size, box.subject.norm) for size in sizes]
+    norm, names = box.subject.norm, [budget_text(size, box.subject.norm) for size in sizes]
     shares = [float(right.double().mean()) for right in rights]
     return questions.RADIUS.answer(
         "failed" if any(rises) else "ok",
         f"PGD: {_curve(names, shares)}",
-        {
-            "x": [float(size) for size in sizes],
-            "y": shares,
-            "x_label": f"eps ({box.subject.norm})",
-            "y_label": "robust accuracy",
-        },
+        {"x": [float(size) for size in sizes], "y": shares, "x_label": f"eps ({norm})", "y_label": "robust accuracy"},
     )
 
 
@@ -99,10 +95,6 @@ def grey_radius(subject: Subject) -> Fraction:
     if subject.norm == "linf":
         return Fraction(1, 2)
     return Fraction(pixels, 2) if subject.norm == "l1" else Fraction(pixels**0.5 / 2).limit_denominator(1000)
-
-
-def _radii(subject: Subject) -> list[Fraction]:
-    return [share * subject.eps for share in RADII if share * subject.eps < grey_radius(subject)]
 
 
 def _curve(names: Sequence[object], shares: Sequence[float]) -> str:

@@ -24,12 +24,7 @@ NEEDED = ("pixel_range", "finite", "labels", "accuracy")
 
 
 class Examination:
-    """Asks the questions in their order, and keeps the checks.
-
-    Args:
-        subject: who is examined.
-        bar: of the progress.
-    """
+    """Asks the questions in their order, and keeps the checks; the bar shows its progress."""
 
     def __init__(self, subject: Subject, bar: Bar) -> None:
         self.subject, self.bar = subject, bar
@@ -61,11 +56,8 @@ class Examination:
         """Input gradients of all samples."""
         subject, wrong = self.subject, self._failed("finite", "labels")
         missing = None if wrong else gradient_checks.no_gradient(subject)
-        if missing is not None:
-            self.ask(questions.ZERO, lambda: missing)
         found = torch.empty(0) if wrong or missing else self._slopes()
-        if missing is None:
-            self.ask(questions.ZERO, lambda: gradient_checks.zero_check(found), wrong)
+        self.ask(questions.ZERO, lambda: missing or gradient_checks.zero_check(found), wrong)
         reason = wrong or ("there are no gradients" if missing else "")
         random = "the model is random" if subject.passes > 1 else ""
         self.ask(questions.NAN, lambda: gradient_checks.nan_check(found), reason)

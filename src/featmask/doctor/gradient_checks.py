@@ -93,18 +93,15 @@ def difference_check(subject: Subject, found: torch.Tensor) -> Check:
         return questions.DIFFERENCES.skip("no finite gradient to compare")
     x, y = subject.x[usable], subject.y[usable]
     model, double = _precise(subject.model, x)
-    error, tolerance = (
-        torch.full((len(usable), 2), torch.inf, dtype=torch.float64),
-        TOLERANCE if double else TOLERANCE_FLOAT32,
-    )
+    error = torch.full((len(usable), 2), torch.inf, dtype=torch.float64)
+    tolerance = TOLERANCE if double else TOLERANCE_FLOAT32
     beside = _beside(x.double() if double else x, subject.seed)
     for move in MOVES if double else MOVES_FLOAT32:
         rest = (error > tolerance).any(1).nonzero().flatten()
         if len(rest):
             at = rest.to(x.device)
-            error[rest] = torch.minimum(
-                error[rest], _errors(slopes_of(model, beside[at], y[at], move, subject.seed)).cpu()
-            )
+            slopes = slopes_of(model, beside[at], y[at], move, subject.seed)
+            error[rest] = torch.minimum(error[rest], _errors(slopes).cpu())
     wrong = int((error > tolerance).any(1).sum())
     failed, climbs = beyond(wrong, len(usable), KINKED), _climbs(subject, x, y, found[usable])
     return questions.DIFFERENCES.answer(
@@ -119,14 +116,9 @@ def difference_check(subject: Subject, found: torch.Tensor) -> Check:
 def slopes_of(
     model: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, y: torch.Tensor, move: float, seed: int
 ) -> Slopes:
-    """Derivatives by autograd, and central differences of the log-odds.
+    """Derivatives by autograd, and central differences of the log-odds, in the precision of ``x`` and the model.
 
-    Args:
-        model: pixels -> logits, in the precision of ``x``.
-        x: (N, C, H, W).
-        y: (N,) labels.
-        move: root mean square of a pixel's move.
-        seed: of the random directions.
+    ``move`` is the root mean square of a pixel's move, ``seed`` that of the random directions.
     """
     own = gradients(model, x, y)
     assert own is not None

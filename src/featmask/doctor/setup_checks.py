@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import nn
 
@@ -63,11 +65,8 @@ def label_check(y: torch.Tensor, classes: int) -> Check:
     """Labels are classes of the model."""
     low, high = int(y.min()), int(y.max())
     fits = low >= 0 and high < classes
-    return questions.LABELS.answer(
-        "ok" if fits else "failed",
-        f"labels {low} to {high}, {classes} classes",
-        {"low": low, "high": high, "classes": classes},
-    )
+    figure = f"labels {low} to {high}, {classes} classes"
+    return questions.LABELS.answer("ok" if fits else "failed", figure, {"low": low, "high": high, "classes": classes})
 
 
 def accuracy_check(subject: Subject) -> Check:
@@ -78,8 +77,7 @@ def accuracy_check(subject: Subject) -> Check:
     """
     y, predicted = subject.y, subject.logits.argmax(1)
     n, classes = len(y), subject.logits.shape[1]
-    table = torch.zeros(classes, classes, dtype=torch.long, device=y.device)
-    table.index_put_((predicted, y), torch.ones_like(y), accumulate=True)
+    table = torch.bincount(predicted * classes + y, minlength=classes**2).view(classes, classes)
     right, chance = int(table.trace()), float((table.sum(0).double() * table.sum(1).double()).sum()) / n**2
     renamed = int(table.amax(1).sum())
     better = at_least(right, n, chance) <= ALPHA
@@ -150,4 +148,4 @@ def alone_check(subject: Subject) -> Check:
 
 def _number(value: float) -> float | None:
     """JSON has no NaN and no infinity."""
-    return value if torch.tensor(value).isfinite() else None
+    return value if math.isfinite(value) else None

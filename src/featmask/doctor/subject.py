@@ -1,19 +1,18 @@
-"""Who is examined: a model, some samples, and what attacks did to them."""
+"""What is examined: a model, some samples, and what attacks did to them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import torch
 from torch import nn
 
-from ..attacks import Attack, Norm
+from ..attacks import Attack, Method, Norm
 from ..attacks.objectives import objective
 from ..classification.suites.outcomes import Setting
-from ..classification.suites.plans import Method
 from ..errors import FeatmaskError
 from ..evaluation.portions import Portions
 from ..models.outputs import logits_of
@@ -63,10 +62,8 @@ class Subject:
 
     def head(self, count: int) -> Subject:
         """The first samples alone; nothing was done to them yet."""
-        return Subject(
-            self.model, self.x[:count], self.y[:count], self.rows[:count], self.logits[:count], self.eps, self.norm,
-            self.seed, self.passes, self.portions,
-        )  # fmt: skip
+        x, y, rows, logits = self.x[:count], self.y[:count], self.rows[:count], self.logits[:count]
+        return replace(self, x=x, y=y, rows=rows, logits=logits, outcomes={})
 
     def after(self, attack: Method | None, among: torch.Tensor | None = None, again: int = 0) -> torch.Tensor:
         """Right after an attack, (N,), by fresh passes; None: before any. Samples that are wrong already stay wrong.
@@ -81,7 +78,7 @@ class Subject:
         Raises:
             FeatmaskError: the attack left its budget.
         """
-        key = f"{attack}/{again}" if among is None else f"{attack}/{again}/{among.tolist()}"
+        key = f"{attack}/{again}/{'' if among is None else among.tolist()}"
         if key not in self.outcomes:
             self.outcomes[key] = self._after(attack, among, again)
         return self.outcomes[key]
@@ -110,13 +107,7 @@ class Subject:
 
 
 def gradients(model: Callable[[torch.Tensor], torch.Tensor], x: torch.Tensor, y: torch.Tensor) -> torch.Tensor | None:
-    """Input gradients of the log-odds, NaN included; None where autograd connects no pixel with the logits.
-
-    Args:
-        model: pixels -> logits.
-        x: (N, C, H, W).
-        y: (N,) labels.
-    """
+    """Input gradients of the log-odds, NaN included; None where autograd connects no pixel with the logits."""
     leaf = x.detach().clone().requires_grad_()
     with torch.enable_grad():
         value = objective("ce", model(leaf), y)

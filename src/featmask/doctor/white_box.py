@@ -20,12 +20,7 @@ TARGETS = 3
 
 
 class WhiteBox:
-    """Attacks at the claim's radius on one subject; each is made once, whoever asks.
-
-    Args:
-        subject: who is attacked.
-        steps: of PGD.
-    """
+    """Attacks at the claim's radius on one subject, PGD with so many ``steps``; each is made once."""
 
     def __init__(self, subject: Subject, steps: int) -> None:
         self.subject, self.steps = subject, steps

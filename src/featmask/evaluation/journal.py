@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +12,14 @@ import numpy.typing as npt
 from ..errors import FeatmaskError
 from ..records.file import Number, lines_of, read_lines
 from ..records.suite import Columns
+from ..utils.files import write_text
 
 #: A key, or a column of a batch.
 _Line = dict[str, str | list[Number | str]]
 
 
 class Journal:
-    """Lines of JSON beside the record that they become: a key, then a line a batch.
+    """Lines of JSON beside the record that they become: a key, then one line per batch.
 
     A line that a kill cut short is not counted. Lines under another key (another model, other settings) are thrown
     away.
@@ -30,15 +30,15 @@ class Journal:
         remedy = f"delete {path} to have this suite measured anew"
         lines = [] if path is None else read_lines(path, _Line, remedy)
         same = bool(lines) and lines[0].get("key") == key
-        self.done: list[Columns] = [_arrays(line) for line in lines[1:]] if same else []
+        kept = lines[1:] if same else []
+        self.done: list[Columns] = [{name: np.asarray(values) for name, values in line.items()} for line in kept]
         for number, batch in enumerate(self.done, 2):
             lengths = {column.size for column in batch.values()}
             if not {"index", "label"} <= batch.keys() or len(lengths) != 1:
                 raise FeatmaskError(f"{path}, line {number}: expected index, label and columns as long; {remedy}")
         if path is not None:
             # whole lines alone: what follows must not be glued to half a line
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._write([{"key": key}, *(lines[1:] if same else [])])
+            write_text(path, lines_of([{"key": key}, *kept]))
 
     @property
     def count(self) -> int:
@@ -77,13 +77,3 @@ class Journal:
         """The record is written: nothing is left to go on with."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
-
-    def _write(self, lines: Sequence[Mapping[str, Any]]) -> None:
-        assert self.path is not None
-        beside = self.path.with_name(f".{self.path.name}.tmp")
-        beside.write_text(lines_of(lines), encoding="utf-8")
-        os.replace(beside, self.path)
-
-
-def _arrays(line: _Line) -> Columns:
-    return {name: np.asarray(values) for name, values in line.items()}

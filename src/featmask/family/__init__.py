@@ -10,13 +10,6 @@ from .random_erasing import RandomErasing
 from .registry import FAMILY, build_layer, member, probability_of, wrong_method
 
 __all__ = [
-    "FAMILY",
-    "Member",
-    "RandomErasing",
-    "build_layer",
-    "dropped_by",
-    "dropped_fraction",
-    "member",
-    "probability_of",
+    "FAMILY", "Member", "RandomErasing", "build_layer", "dropped_by", "dropped_fraction", "member", "probability_of",
     "wrong_method",
-]
+]  # fmt: skip

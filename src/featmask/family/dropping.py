@@ -23,15 +23,13 @@ def dropped_by(layer: nn.Module, x: torch.Tensor) -> torch.Tensor:
 def dropped_fraction(
     layer: nn.Module | None, shape: tuple[int, int, int], *, samples: int = 512, batch_size: int = 16, seed: int = 0
 ) -> float:
-    """Measure the share of values that a layer drops in training, whatever the layer.
-
-    What is dropped: see :func:`dropped_by`.
+    """Measure the share of values that a layer drops in training: see :func:`dropped_by`.
 
     Args:
         layer: any layer that takes (N, C, H, W); None drops nothing.
         shape: (C, H, W) of the maps it sees.
         samples: how many samples to run; the coin of a ``per="batch"`` layer falls only samples / batch_size times.
-        batch_size: samples a forward.
+        batch_size: samples per forward pass.
         seed: of the random numbers, which are put back afterwards.
     """
     if layer is None:

@@ -10,12 +10,5 @@ from .published import evaluate_published
 Options = SuiteOptions
 
 __all__ = [
-    "Options",
-    "Plan",
-    "SuiteOptions",
-    "evaluate",
-    "evaluate_published",
-    "evaluate_suites",
-    "own_plan",
-    "plan_of",
-]
+    "Options", "Plan", "SuiteOptions", "evaluate", "evaluate_published", "evaluate_suites", "plan_of",
+]  # fmt: skip

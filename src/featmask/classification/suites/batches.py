@@ -35,12 +35,7 @@ class Batch(NamedTuple):
 
 
 def batches(data: Data, batch_size: int, limit: int | None) -> Iterator[Batch]:
-    """Batches of up to ``limit`` samples.
-
-    Args:
-        data: a dataset or a loader of (image, label, ...); a fourth entry is taken as the sample's index.
-        batch_size: if ``data`` is a dataset.
-        limit: None for all.
+    """Batches of up to ``limit`` samples; for ``data`` and ``batch_size`` see ``evaluate_suites``.
 
     Raises:
         FeatmaskError: items that are no images with labels.
@@ -75,7 +70,7 @@ def _pair(items: Any) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def count(data: Any, limit: int | None) -> int:
-    """Samples that will come, if that can be told: else 0."""
+    """Samples that will come; 0 where their number is not known."""
     try:
         sized: Any = data.dataset if isinstance(data, DataLoader) else data
         length = len(sized)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
-from typing import Any, cast
+from typing import Any
 
-from ...attacks import ATTACKS, Attack, AutoAttack, Model, Norm, Region, Transfer
+from ...attacks import ATTACKS, Attack, AutoAttack, Method, Model, Norm, Region, Transfer
 from ...attacks.objectives import needs_classes
 from ...attacks.registry import Row, check_preset, presets
 from ...errors import FeatmaskError
 from ...utils.radii import radius, share
 from .options import SuiteOptions
-from .plans import BLACK_BOX, Method, Plan, warnings_of
+from .plans import BLACK_BOX, Plan, warnings_of
 
 #: Presets that the suites ``blackbox`` and ``transfer`` take, and the kinds of ``occlusion``.
 BLACK_BOXES = ("uniform", "gaussian", "square")
@@ -93,14 +93,8 @@ def plan_of(
     radii = sorted(radius(size) for size in sizes)
     names = BLACK_BOXES if suite == "blackbox" else tuple(options.attacks)
     attacks = tuple(preset(name, eps, norm, options, classes, random) for name in names for eps in radii)
-    return Plan(
-        suite,
-        attacks,
-        smallest=None if random else _searching(attacks),
-        rounds=options.refine,
-        norm=norm,
-        warnings=warnings_of(attacks),
-    )
+    smallest, warnings = None if random else _searching(attacks), warnings_of(attacks)
+    return Plan(suite, attacks, smallest=smallest, rounds=options.refine, norm=norm, warnings=warnings)
 
 
 def own_plan(name: str, entries: Sequence[Mapping[str, Any]], corruptions: Sequence[str] = (),
@@ -154,9 +148,9 @@ def _transfer(options: SuiteOptions, classes: int, surrogate: Model | None) -> P
         for name in TRANSFERRED
         for eps in options.eps
     ]
-    return Plan("transfer", cast(tuple[Method, ...], tuple(attacks)), norm="linf", warnings=(BLACK_BOX,))
+    return Plan("transfer", tuple(attacks), norm="linf", warnings=(BLACK_BOX,))
 
 
 def _autoattack(options: SuiteOptions, random: bool) -> Plan:
     attacks = [AutoAttack(radius(eps), version="rand" if random else "standard") for eps in options.eps]
-    return Plan("autoattack", cast(tuple[Method, ...], tuple(attacks)), norm="linf")
+    return Plan("autoattack", tuple(attacks), norm="linf")

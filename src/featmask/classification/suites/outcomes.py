@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,14 +14,13 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from ...attacks import Attack, AutoAttack, Draws, quantised
+from ...attacks import Attack, AutoAttack, Draws, Method, quantised
 from ...evaluation.portions import Portions
 from ...records.names import corruption_name, rounded_column, worst_name
 from .batches import Batch
-from .plans import Method, Plan
+from .plans import Plan
 
 Columns = dict[str, npt.NDArray[Any]]
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -33,9 +32,9 @@ class Setting:
         device: where it lies.
         seed: of everything that is drawn.
         passes: an outcome is the share of so many passes that are right; 1 for models that always answer alike. This
-            is what a random model's answer means wherever one is counted.
+            is what counts as a random model's answer everywhere.
         portions: how many samples are computed at once.
-        tell: is told what is done next.
+        tell: takes what is done next, for a progress bar.
     """
 
     model: nn.Module
@@ -56,12 +55,7 @@ class Setting:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Adversarial pixels within the budget, and right answers to them by fresh passes, (N,).
 
-        Args:
-            attack: of any kind.
-            x: clean pixels (N, C, H, W).
-            y: labels (N,).
-            rows: of the data set; what is drawn for a sample depends on its row.
-            purpose: tells apart what is drawn for the same sample.
+        What is drawn for a sample depends on its row in the data set and on the purpose.
 
         Raises:
             FeatmaskError: the attack left its budget.
@@ -101,7 +95,7 @@ def attacked_columns(setting: Setting, batch: Batch, right: torch.Tensor, attack
         after, rounded = torch.zeros_like(right), torch.zeros_like(right)
         if len(standing):
             setting.tell(attack.name)
-            parts = _each(setting, standing, partial(_after, setting, batch, attack))
+            parts = setting.portions.each(partial(_after, setting, batch, attack, standing), len(standing))
             after[standing] = torch.cat([part[0] for part in parts])
             rounded[standing] = torch.cat([part[1] for part in parts])
         found[attack.name] = after.cpu().numpy()
@@ -118,9 +112,11 @@ def _rounds(attack: Method) -> bool:
     return isinstance(attack, Attack | AutoAttack) and attack.norm != "l1"
 
 
-def _after(setting: Setting, batch: Batch, attack: Method, places: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+def _after(
+    setting: Setting, batch: Batch, attack: Method, places: torch.Tensor, part: slice
+) -> tuple[torch.Tensor, torch.Tensor]:
     """Right after an attack, and after its images were stored with 8 bits; each by a fresh pass."""
-    at = places.cpu()
+    at = places[part].cpu()
     x, y = batch.pixels[at].to(setting.device), batch.labels[at].to(setting.device)
     adversarial, after = setting.attacked(attack, x, y, batch.rows[at.numpy()].tolist(), attack.name)
     rounded = after.clone()
@@ -139,18 +135,13 @@ def corrupted_columns(setting: Setting, batch: Batch, plan: Plan) -> Columns:
         for severity in plan.severities:
             setting.tell(f"{kind} {severity}")
             changed = corrupt(batch.pixels, kind, severity, batch.rows.tolist(), setting.seed)
-            parts = _each(setting, torch.arange(len(batch.labels)), partial(_right_at, setting, changed, batch.labels))
-            found[corruption_name(kind, severity)] = torch.cat(parts).cpu().numpy()
+            right = partial(_right_at, setting, changed, batch.labels)
+            found[corruption_name(kind, severity)] = torch.cat(setting.portions.each(right, len(changed))).cpu().numpy()
     return found
 
 
-def _right_at(setting: Setting, x: torch.Tensor, y: torch.Tensor, places: torch.Tensor) -> torch.Tensor:
-    return setting.right(x[places].to(setting.device), y[places].to(setting.device))
-
-
-def _each(setting: Setting, places: torch.Tensor, work: Callable[[torch.Tensor], Result]) -> list[Result]:
-    """Results of ``work`` for portions of some places in a batch."""
-    return setting.portions.each(lambda part: work(places[part]), len(places))
+def _right_at(setting: Setting, x: torch.Tensor, y: torch.Tensor, part: slice) -> torch.Tensor:
+    return setting.right(x[part].to(setting.device), y[part].to(setting.device))
 
 
 def worst_columns(columns: Columns, attacks: Sequence[Method]) -> Columns:

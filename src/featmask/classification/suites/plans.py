@@ -4,42 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
-import torch
-
-from ...attacks import Attack, AutoAttack, Draws, Model, Norm
+from ...attacks import Attack, AutoAttack, Method, Norm
 from ...records.names import Name
 
 UPPER_BOUND = "FGSM and PGD alone: an upper bound on robust accuracy, not to be set beside AutoAttack figures"
 NO_AUTOATTACK = "Not AutoAttack's standard set: an upper bound on robust accuracy, not to be set beside its figures"
 BLACK_BOX = "Black-box attacks alone: an upper bound on robust accuracy; gradients would find more"
-
-
-@runtime_checkable
-class Method(Protocol):
-    """An attack of any kind, as suites use it."""
-
-    @property
-    def name(self) -> str:
-        """Its column."""
-
-    @property
-    def gradients(self) -> bool:
-        """Whether it needs a model that gradients flow through."""
-
-    @property
-    def needs_classes(self) -> int:
-        """Fewest classes that it works with."""
-
-    def run(self, model: Model, x: torch.Tensor, y: torch.Tensor, draws: Draws) -> torch.Tensor:
-        """Adversarial pixels."""
-
-    def check(self, adversarial: torch.Tensor, x: torch.Tensor) -> None:
-        """Refuse pixels that left the budget."""
-
-    def plain(self) -> dict[str, Any]:
-        """For the record."""
 
 
 @dataclass(frozen=True)

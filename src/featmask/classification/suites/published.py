@@ -18,9 +18,8 @@ from ...records.suite import Suite
 from ...utils.progress import progress
 from .batches import batches, check_model, checked_logits, count
 from .figures import suite_figures
-from .measuring import key_of
-from .outcomes import Columns
 from .plans import Plan
+from .suite_run import key_of
 
 if TYPE_CHECKING:
     from ...data import CorruptedSet
@@ -38,10 +37,8 @@ def evaluate_published(
     """Measure a classifier on images that others corrupted; the suite has the set's name (``cifar10-c``).
 
     Args:
-        model: pixels (N, C, H, W) in [0, 1] -> logits.
+        model: as for ``evaluate``, like ``batch_size`` and ``device``.
         corrupted: from ``featmask.data.open_corrupted``.
-        batch_size: images at once.
-        device: where to compute; default: where the model is.
         limit: only so many leading images of each corruption at each severity.
         folder: as for ``evaluate``; what is kept on the way is each corruption at each severity.
 
@@ -58,7 +55,14 @@ def evaluate_published(
         is_random(model, first.pixels.to(where), checked_logits(model, first, where))
         for number, (kind, severity) in enumerate(cells):
             if number >= len(journal.done):
-                journal.add(_cell(model, corrupted, kind, severity, batch_size, limit, where))
+                images, found = corrupted.images(kind, severity), Journal(None, "")
+                for batch in batches(images, batch_size, limit):
+                    right = checked_logits(model, batch, where).argmax(1).cpu() == batch.labels
+                    found.add(batch.columns | {corruption_name(kind, severity): right.long().numpy()})
+                if not found.done:
+                    holds = f"{kind} at severity {severity} holds no images ({count(images, limit)})"
+                    raise FeatmaskError(f"{corrupted.name}: {holds}")
+                journal.add(found.columns())
             outcome = journal.done[number][corruption_name(kind, severity)]
             bar.advance(1, f"{kind} {severity}: {100 * outcome.mean():.1f} %")
     columns = journal.done[0].copy()
@@ -73,22 +77,3 @@ def evaluate_published(
         evaluation.save(folder)
     journal.close()
     return evaluation
-
-
-def _cell(
-    model: nn.Module,
-    corrupted: CorruptedSet,
-    kind: str,
-    severity: int,
-    batch_size: int,
-    limit: int | None,
-    device: torch.device,
-) -> Columns:
-    images = corrupted.images(kind, severity)
-    found = []
-    for batch in batches(images, batch_size, limit):
-        right = checked_logits(model, batch, device).argmax(1).cpu() == batch.labels
-        found.append(batch.columns | {corruption_name(kind, severity): right.long().numpy()})
-    if not found:
-        raise FeatmaskError(f"{corrupted.name}: {kind} at severity {severity} holds no images ({count(images, limit)})")
-    return {name: np.concatenate([part[name] for part in found]) for name in found[0]}

@@ -31,8 +31,7 @@ def flip_column(setting: Setting, batch: Batch, columns: Columns, plan: Plan) ->
             middle = (low[places] + high[places]) / 2
             setting.tell(f"smallest radius, round {number + 1} of {plan.rounds}")
             work = partial(_flips, setting, batch, attack, places, middle, f"smallest {number}")
-            parts = setting.portions.each(work, len(places))
-            flipped = np.concatenate(parts)
+            flipped = np.concatenate(setting.portions.each(work, len(places)))
             high[places] = np.where(flipped, middle, high[places])
             low[places] = np.where(flipped, low[places], middle)
     return {"flip_eps": high}

@@ -93,13 +93,9 @@ def read_plan(path: str | Path) -> Plan:
             from ...data import CORRUPTIONS
 
             kinds = suite.corruptions.kinds or CORRUPTIONS
-        return own_plan(
-            suite.name,
-            suite.entries(),
-            kinds,
-            () if suite.corruptions is None else suite.corruptions.severities,
-            0 if suite.smallest is None else suite.smallest.rounds,
-        )
+        severities = () if suite.corruptions is None else suite.corruptions.severities
+        rounds = 0 if suite.smallest is None else suite.smallest.rounds
+        return own_plan(suite.name, suite.entries(), kinds, severities, rounds)
     except ValidationError as error:
         raise FeatmaskError(f"{path}:{listed(mistakes(error, UserSuite))}") from error
     except FeatmaskError as error:

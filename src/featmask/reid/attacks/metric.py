@@ -29,7 +29,7 @@ import torch
 
 from ...attacks import Stream, budget_text
 from ...attacks.ball import check_pixels, project, random_start, unit
-from ...attacks.momentum import accumulate
+from ...attacks.mifgsm import accumulate
 from ...data.grey import grey_patches
 from ...errors import FeatmaskError
 from ...records import names

@@ -28,7 +28,7 @@ from .smallest import flip_column
 
 
 @dataclass
-class Measuring:
+class SuiteRun:
     """One suite on one model; arguments are those of ``evaluate``."""
 
     plan: Plan
@@ -46,10 +46,13 @@ class Measuring:
         key, partly = "", None
         if self.folder is not None:
             path = Path(self.folder) / "eval" / f"{self.plan.name}.json"
-            key, partly = self._key(ood_name if ood is not None else ""), path.with_suffix(".partial.jsonl")
-            finished = _finished(path, key)
-            if finished is not None:
-                return finished
+            facts = [self.plan.name, self.plan.plain(), self.setting.seed, self.setting.passes, self.limit]
+            facts += [count(self.data, self.limit), ood_name if ood is not None else ""]
+            key, partly = key_of(facts, self.setting.model), path.with_suffix(".partial.jsonl")
+            if is_written(path):
+                suite, samples = read_suite(path)
+                if suite.settings.get("key") == key:
+                    return Evaluation(suite, samples)
         self.journal = Journal(partly, key)
         with progress(f"evaluating {self.plan.name}", count(self.data, self.limit)) as bar:
             bar.advance(self.journal.count, running_worst(self.journal.done, self.plan))
@@ -66,15 +69,20 @@ class Measuring:
         if self.selection:
             settings["selection"] = self.selection
         settings |= self.plan.plain() | ({"quantised": rounded} if rounded else {})
-        if self.setting.passes > 1:
-            settings |= {"eot": eot, "passes": self.setting.passes}
+        warnings, passes = self.plan.warnings, self.setting.passes
+        if passes > 1:
+            settings |= {"eot": eot, "passes": passes}
+            warnings += (f"the model is random: gradients are means over several passes, outcomes shares of {passes}",)
         if self.plan.corruptions:
-            settings |= _corruption_settings(next(batches(self.data, 1, 1)))
+            from ...data.corruptions import FROST, severity_table
+
+            height, width = next(batches(self.data, 1, 1)).pixels.shape[2:]
+            settings |= {"table": severity_table(height, width), "frost": FROST}
         if clean and ood is not None:
             settings |= {"ood": ood_name, "ood_n": len(ood)}
         if key:
             settings["key"] = key
-        suite = Suite(self.plan.name, split, len(columns["index"]), metrics, settings, self._warnings())
+        suite = Suite(self.plan.name, split, len(columns["index"]), metrics, settings, warnings)
         evaluation = Evaluation(suite, kept(columns))
         if self.folder is not None:
             evaluation.save(self.folder)
@@ -85,10 +93,11 @@ class Measuring:
         """Batches that are not measured; those that are are compared with what is known of them."""
         done = self.journal.count
         if done and isinstance(self.data, Dataset):
-            self.journal.check(*_head(self.data), 0)
-            total = count(self.data, None)
-            for batch in batches(Subset(self.data, range(done, total)), self.batch_size, self._left(done)):
-                yield batch if _has_index(self.data) else batch._replace(rows=batch.rows + done)
+            first = next(batches(Subset(self.data, [0]), 1, 1))
+            self.journal.check(first.rows, first.labels.numpy(), 0)
+            left = None if self.limit is None else self.limit - done
+            for batch in batches(Subset(self.data, range(done, count(self.data, None))), self.batch_size, left):
+                yield batch if len(self.data[0]) > 3 else batch._replace(rows=batch.rows + done)
             return
         seen = 0
         for batch in batches(self.data, self.batch_size, self.limit):
@@ -96,19 +105,14 @@ class Measuring:
             if start < done:
                 self.journal.check(batch.rows, batch.labels.numpy(), start)
             if seen > done:
-                new = slice(max(0, done - start), None)
-                yield batch.part(new)
-
-    def _left(self, done: int) -> int | None:
-        return None if self.limit is None else self.limit - done
+                yield batch.part(slice(max(0, done - start), None))
 
     def outcomes(self, batch: Batch) -> Columns:
         """Every column of one batch."""
         setting, plan = self.setting, self.plan
         logits = torch.cat(
             setting.portions.each(
-                lambda part: checked_logits(setting.model, batch.part(part), setting.device),
-                len(batch.labels),
+                lambda part: checked_logits(setting.model, batch.part(part), setting.device), len(batch.labels)
             )
         )
         if plan.name == "clean":
@@ -123,23 +127,11 @@ class Measuring:
             columns |= flip_column(setting, batch, columns, plan)
         return batch.columns | columns | corrupted_columns(setting, batch, plan)
 
-    def _warnings(self) -> tuple[str, ...]:
-        random = (
-            f"the model is random: gradients are means over several passes, outcomes shares of {self.setting.passes}",
-        )
-        return self.plan.warnings + (random if self.setting.passes > 1 else ())
-
-    def _key(self, ood: str) -> str:
-        facts = [self.plan.name, self.plan.plain(), self.setting.seed, self.setting.passes, self.limit]
-        return key_of([*facts, count(self.data, self.limit), ood], self.setting.model)
-
 
 def key_of(facts: Sequence[Any], model: nn.Module) -> str:
-    """What outcomes depend on, in short; what was measured under another key is not taken.
+    """What outcomes depend on, in short: JSON values, the model's class and everything in its state.
 
-    Args:
-        facts: JSON values.
-        model: its class and everything in its state.
+    What was measured under another key is not taken.
     """
     digest = hashlib.sha256(json.dumps([__version__, *facts], sort_keys=True).encode())
     digest.update(type(model).__qualname__.encode())
@@ -148,27 +140,3 @@ def key_of(facts: Sequence[Any], model: nn.Module) -> str:
         if torch.is_tensor(tensor):
             digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:16]
-
-
-def _finished(path: Path, key: str) -> Evaluation | None:
-    """A record that is there already, of the same model and settings."""
-    if not is_written(path):
-        return None
-    suite, columns = read_suite(path)
-    return Evaluation(suite, columns) if suite.settings.get("key") == key else None
-
-
-def _corruption_settings(batch: Batch) -> dict[str, Any]:
-    from ...data.corruptions import FROST, severity_table
-
-    height, width = batch.pixels.shape[2:]
-    return {"table": severity_table(height, width), "frost": FROST}
-
-
-def _has_index(data: Dataset[Any]) -> bool:
-    return len(data[0]) > 3
-
-
-def _head(data: Dataset[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    first = next(iter(batches(Subset(data, [0]), 1, 1)))
-    return first.rows, first.labels.numpy()
