@@ -23,9 +23,17 @@ class Journal:
 
     A line that a kill cut short is not counted. Lines under another key (another model, other settings) are thrown
     away.
+
+    Args:
+        path: None: nothing is kept.
+        key: of the model and the settings.
+        alike: whether all batches have the same columns.
+
+    Raises:
+        FeatmaskError: lines that no kill explains.
     """
 
-    def __init__(self, path: Path | None, key: str) -> None:
+    def __init__(self, path: Path | None, key: str, *, alike: bool = True) -> None:
         self.path, self.key = path, key
         remedy = f"delete {path} to have this suite measured anew"
         lines = [] if path is None else read_lines(path, _Line, remedy)
@@ -34,8 +42,9 @@ class Journal:
         self.done: list[Columns] = [{name: np.asarray(values) for name, values in line.items()} for line in kept]
         for number, batch in enumerate(self.done, 2):
             lengths = {column.size for column in batch.values()}
-            if not {"index", "label"} <= batch.keys() or len(lengths) != 1:
-                raise FeatmaskError(f"{path}, line {number}: expected index, label and columns as long; {remedy}")
+            same_columns = not alike or batch.keys() == self.done[0].keys()
+            if not same_columns or not {"index", "label"} <= batch.keys() or len(lengths) != 1:
+                raise FeatmaskError(f"{path}, line {number}: expected the same columns, of equal length; {remedy}")
         if path is not None:
             # whole lines alone: what follows must not be glued to half a line
             write_text(path, lines_of([{"key": key}, *kept]))

@@ -49,7 +49,8 @@ def evaluate_published(
     plan = Plan(corrupted.name, corruptions=corrupted.kinds, severities=corrupted.severities)
     cells = [(kind, severity) for kind in corrupted.kinds for severity in corrupted.severities]
     path = None if folder is None else Path(folder) / "eval" / f"{corrupted.name}.partial.jsonl"
-    journal = Journal(path, "" if path is None else key_of([plan.name, plan.plain(), limit], model))
+    key = "" if path is None else key_of([plan.name, plan.plain(), limit], model)
+    journal = Journal(path, key, alike=False)
     with frozen(model, where), progress(f"evaluating {corrupted.name}", len(cells)) as bar:
         first = next(batches(corrupted.images(*cells[0]), batch_size, 2))
         is_random(model, first.pixels.to(where), checked_logits(model, first, where))
