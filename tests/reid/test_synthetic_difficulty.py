@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from featmask.reid.synthetic import World, layout
-from featmask.reid.synthetic.shots import _person, distractor, junk, shot_of
+from featmask.reid.synthetic.shots import distractor, junk, person_of, shot_of
 from featmask.reid.synthetic.world import PERSON, seen_by
 
 pytest.importorskip("PIL.Image")
@@ -84,7 +84,7 @@ def test_the_same_person_by_another_camera_is_nearer_than_someone_else_there(des
 def test_most_people_share_their_main_colours_with_others():
     """The median person has someone else within the spread of a person's own shades in both garments."""
     world = World()
-    colours = np.array([[*p.top, *p.bottom] for p in (_person(world, PERSON, 2 * i + 1) for i in range(80))])
+    colours = np.array([[*p.top, *p.bottom] for p in (person_of(world, PERSON, 2 * i + 1) for i in range(80))])
     apart = np.abs(colours[:, None] - colours[None]).max(-1) + 9 * np.eye(80)
     assert np.median(apart.min(1)) < 0.2
 

@@ -23,12 +23,12 @@ Picture = npt.NDArray[np.uint8]
 
 def shot_of(world: World, pid: int, camera: int, shot: int) -> Picture:
     """Picture ``shot`` of identity ``pid`` by ``camera``: (height, width, 3)."""
-    return _picture(world, _person(world, PERSON, pid), camera, world.stream(SHOT, pid, camera, shot), 1.0)
+    return _picture(world, person_of(world, PERSON, pid), camera, world.stream(SHOT, pid, camera, shot), 1.0)
 
 
 def distractor(world: World, number: int, camera: int) -> Picture:
     """A picture of a passer-by who is seen once."""
-    return _picture(world, _person(world, EXTRA, number), camera, world.stream(EXTRA_SHOT, number), 1.0)
+    return _picture(world, person_of(world, EXTRA, number), camera, world.stream(EXTRA_SHOT, number), 1.0)
 
 
 def junk(world: World, number: int, camera: int) -> Picture:
@@ -39,7 +39,8 @@ def junk(world: World, number: int, camera: int) -> Picture:
 
 
 @lru_cache(maxsize=64)
-def _person(world: World, kind: int, number: int) -> Person:
+def person_of(world: World, kind: int, number: int) -> Person:
+    """The same person in all pictures: by ``PERSON`` or ``EXTRA`` and a number."""
     return draw_person(world, world.stream(kind, number))
 
 
