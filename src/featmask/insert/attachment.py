@@ -15,7 +15,7 @@ from .hooks import InputHook, MaskHook, OutputHook, forget_compiled, hook_of, in
 from .points import SHALLOW, Point, find_point
 from .probe import Example, probe, unwrap
 
-Where = str | Point
+Place = str | Point
 
 # which hooked module each layer object serves: one layer in two models would follow the eval() of both
 _serving: weakref.WeakKeyDictionary[nn.Module, weakref.ref[nn.Module]] = weakref.WeakKeyDictionary()
@@ -62,7 +62,7 @@ class Attachment(AbstractContextManager["Attachment"]):
 def attach(
     model: nn.Module,
     layer: nn.Module,
-    at: Where | Sequence[Where] = "stem",
+    at: Place | Sequence[Place] = "stem",
     *,
     example: Example | None = None,
     inplace: bool | None = None,
@@ -98,7 +98,7 @@ def attach(
     """
     inner = unwrap(model)
     _check_layer(layer)
-    places: list[Where] = [at] if isinstance(at, (str, Point)) else list(at)
+    places: list[Place] = [at] if isinstance(at, (str, Point)) else list(at)
     if not places:
         raise FeatmaskError('expected at least one place in at=, got an empty list; use at="stem"')
     for place in places:

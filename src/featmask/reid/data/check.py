@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import FeatmaskError
 from .contents import decoded, identical
-from .layouts import read_draft
+from .layouts import read_scan
 from .published import PUBLISHED, counts, known_as
 from .scan import Fault, audit
 from .sets import JUNK, ReidSet
@@ -119,25 +119,25 @@ def check_reid(root: str | Path, layout: str = "auto", *, decode: bool = True) -
         decode: whether to decode all pixels; files are compared by their bytes either way.
     """
     try:
-        draft = read_draft(root, layout)
+        scan = read_scan(root, layout)
     except FeatmaskError as error:
         return Check(layout, str(root), problems=[Fault("layout", str(root), str(error))])
-    data = draft.finish()
+    data = scan.finish()
     here = counts(data)
     published = {
         part: {name: (here[part][name], number) for name, number in row.items()}
         for part, row in PUBLISHED.get(known_as(data) or "", {}).items()
     }
-    faults = [*draft.faults, *audit(data)]
+    faults = [*scan.faults, *audit(data)]
     for part, row in published.items():
         for name, (number, said) in row.items():
             if number != said:
                 faults.append(Fault("published", str(data.root), f"{part}: {number:,} {name}, published {said:,}"))
     faults += [*identical(data), *_shared(data)]
     if decode:
-        faults += decoded(data, {fault.path for fault in draft.faults if fault.kind == "empty"})
-    ignored = tuple(map(str, draft.ignored))
-    return Check(draft.name, str(draft.root), here, faults, published, data.notes, ignored)
+        faults += decoded(data, {fault.path for fault in scan.faults if fault.kind == "empty"})
+    ignored = tuple(map(str, scan.ignored))
+    return Check(scan.name, str(scan.root), here, faults, published, data.notes, ignored)
 
 
 def _shared(data: ReidSet) -> Iterator[Fault]:

@@ -15,7 +15,7 @@ from ...errors import FeatmaskError, require
 from ...utils.files import new_folder
 from ...utils.progress import progress
 from .folders import MARKET_FOLDERS, is_market, read_market
-from .scan import Draft
+from .scan import Scan
 
 VARIANTS = ("detected", "labeled")
 _MAT = "cuhk-03.mat"
@@ -55,7 +55,7 @@ def _images(root: Path) -> Path:
     return inside if inside.is_file() else root / _MAT
 
 
-def read_cuhk03(root: Path, variant: str | None = None) -> Draft:
+def read_cuhk03(root: Path, variant: str | None = None) -> Scan:
     """Read CUHK03-np: ``{detected,labeled}/`` in the Market layout, or extract them from the MATLAB files first.
 
     Extraction happens once: the images that ``cuhk03_new_protocol_config_*.mat`` names are taken out of
@@ -78,11 +78,11 @@ def read_cuhk03(root: Path, variant: str | None = None) -> Draft:
     if chosen not in found:
         raise FeatmaskError(f"{root} has no CUHK03 images of the kind {chosen!r}; found: {', '.join(found) or 'none'}")
     folder = found[chosen] or _extract(root, chosen)
-    draft = read_market(folder, "cuhk03np")
-    draft.notes.append(f"CUHK03-np {chosen}")
+    scan = read_market(folder, "cuhk03np")
+    scan.notes.append(f"CUHK03-np {chosen}")
     if variant is None and len(found) > 1:
-        draft.notes.append("detected and labeled are both there; layout='cuhk03np-labeled' reads the other")
-    return draft
+        scan.notes.append("detected and labeled are both there; layout='cuhk03np-labeled' reads the other")
+    return scan
 
 
 def _extract(root: Path, variant: str) -> Path:

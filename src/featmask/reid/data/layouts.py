@@ -10,7 +10,7 @@ from ...errors import FeatmaskError, listed
 from .cuhk03 import read_cuhk03, variants
 from .folders import MARKET_FOLDERS, is_layumi, is_market, read_layumi, read_market
 from .lists import is_msmt17, read_msmt17, read_table, tables
-from .scan import Draft, audit
+from .scan import Scan, audit
 from .sets import ReidSet
 
 #: Layout -> what its folder must hold.
@@ -40,16 +40,16 @@ def read_reid(root: str | Path, layout: str = "auto") -> ReidSet:
             doubled (up to ten are named); an empty part; fewer than two persons to learn from; junk outside the
             gallery; or no query that has a right gallery image by another camera.
     """
-    draft = read_draft(root, layout)
-    data = draft.finish()
-    faults = [*draft.faults, *audit(data)]
+    scan = read_scan(root, layout)
+    data = scan.finish()
+    faults = [*scan.faults, *audit(data)]
     if faults:
         lines = listed([f"{fault.path}: {fault.message}" for fault in faults])
-        raise FeatmaskError(f"{draft.root} ({draft.name}) has {len(faults)} fault(s):{lines}")
+        raise FeatmaskError(f"{scan.root} ({scan.name}) has {len(faults)} fault(s):{lines}")
     return data
 
 
-def read_draft(root: str | Path, layout: str = "auto") -> Draft:
+def read_scan(root: str | Path, layout: str = "auto") -> Scan:
     """Find the layout and read all there is, faults included.
 
     Raises:
@@ -104,8 +104,8 @@ def _nothing(place: Path, layout: str) -> str:
     return f"no data set of a layout that is known in {place} or the folders in it; looked for\n  {looked}{near}"
 
 
-def _read(path: Path, name: str) -> Draft:
+def _read(path: Path, name: str) -> Scan:
     if name.startswith("cuhk03np"):
         return read_cuhk03(path, name.partition("-")[2] or None)
-    others: dict[str, Callable[[Path], Draft]] = {"msmt17": read_msmt17, "layumi": read_layumi, "csv": read_table}
+    others: dict[str, Callable[[Path], Scan]] = {"msmt17": read_msmt17, "layumi": read_layumi, "csv": read_table}
     return others[name](path) if name in others else read_market(path, name)

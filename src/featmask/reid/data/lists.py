@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ...errors import FeatmaskError
-from .scan import PARTS, Draft
+from .scan import PARTS, Scan
 from .sets import JUNK
 
 #: Folders of the training and the test images, of MSMT17's versions 1 and 2.
@@ -30,7 +30,7 @@ def _msmt17_folders(root: Path) -> tuple[str, str] | None:
     return next((pair for pair in MSMT17_FOLDERS if all((root / name).is_dir() for name in pair)), None)
 
 
-def read_msmt17(root: Path) -> Draft:
+def read_msmt17(root: Path) -> Scan:
     """Read MSMT17 V1 or V2 by its lists, of lines ``relative/path.jpg person``.
 
     The training part is ``list_train.txt`` and ``list_val.txt`` together: 32,621 images, the published size. (torchreid
@@ -43,30 +43,30 @@ def read_msmt17(root: Path) -> Draft:
     folders = _msmt17_folders(root)
     if folders is None:
         raise FeatmaskError(f"{root}: expected the folders train and test, or mask_train_v2 and mask_test_v2")
-    draft = Draft("msmt17", root)
+    scan = Scan("msmt17", root)
     train, test = folders
     for name, part in (("train", "train"), ("val", "train"), ("query", "query"), ("gallery", "gallery")):
         listing, folder = root / f"list_{name}.txt", train if part == "train" else test
         if listing.is_file():
-            _add_list(draft, part, listing, root / folder)
+            _add_list(scan, part, listing, root / folder)
         else:
-            draft.notes.append(f"no {listing.name}: the part {part} lacks its images")
-    draft.doubles()
-    return draft
+            scan.notes.append(f"no {listing.name}: the part {part} lacks its images")
+    scan.doubles()
+    return scan
 
 
-def _add_list(draft: Draft, part: str, listing: Path, folder: Path) -> None:
+def _add_list(scan: Scan, part: str, listing: Path, folder: Path) -> None:
     for number, line in enumerate(listing.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         if not line.strip():
             continue
         name, _, person = line.strip().rpartition(" ")
         fields = name.rpartition("/")[2].split("_")
         if not name or _WHOLE.fullmatch(person) is None:
-            draft.fault("line", listing, f"line {number}: expected 'path person', got {line.strip()[:80]!r}")
+            scan.fault("line", listing, f"line {number}: expected 'path person', got {line.strip()[:80]!r}")
         elif len(fields) < 3 or _WHOLE.fullmatch(fields[2]) is None:
-            draft.fault("name", folder / name, "expected the camera as third field, such as 0000_000_01_*.jpg")
-        elif draft.there(folder / name):
-            draft.rows[part].append((folder / name, int(person), int(fields[2])))
+            scan.fault("name", folder / name, "expected the camera as third field, such as 0000_000_01_*.jpg")
+        elif scan.there(folder / name):
+            scan.rows[part].append((folder / name, int(person), int(fields[2])))
 
 
 def tables(root: Path) -> list[Path]:
@@ -84,7 +84,7 @@ def _header(path: Path) -> list[str]:
         return []
 
 
-def read_table(path: Path) -> Draft:
+def read_table(path: Path) -> Scan:
     """Read a CSV with the columns ``path,pid,camid,split``; split is train, query or gallery.
 
     Paths are relative to the CSV. A person is any text, and gets a number from 1 on in the sorted order of all texts
@@ -99,25 +99,25 @@ def read_table(path: Path) -> Draft:
     lacking = [name for name in NEEDED if name not in header]
     if lacking:
         raise FeatmaskError(f"{path}: expected the columns path, pid, camid (may be left out), split; got {header}")
-    draft = Draft("csv", path, has_cameras="camid" in header)
-    if not draft.has_cameras:
-        draft.notes.append(NO_CAMERAS)
+    scan = Scan("csv", path, has_cameras="camid" in header)
+    if not scan.has_cameras:
+        scan.notes.append(NO_CAMERAS)
     try:
-        rows = list(_rows(draft, header))
+        rows = list(_rows(scan, header))
     except csv.Error as error:
         raise FeatmaskError(f"{path} is no CSV that can be read: {error}") from error
     pids = _numbered([pid for _, _, pid, _ in rows])
     cams = _numbered([cam for _, _, _, cam in rows], keep=True)
     for part, image, pid, cam in rows:
-        draft.rows[part].append((image, pids[pid], cams[cam]))
-    draft.doubles()
-    return draft
+        scan.rows[part].append((image, pids[pid], cams[cam]))
+    scan.doubles()
+    return scan
 
 
-def _rows(draft: Draft, header: Sequence[str]) -> Iterator[tuple[str, Path, str, str]]:
+def _rows(scan: Scan, header: Sequence[str]) -> Iterator[tuple[str, Path, str, str]]:
     """Part, image, person and camera of the lines that name an image; the others are faults."""
-    wanted = NEEDED + (("camid",) if draft.has_cameras else ())
-    with open(draft.root, newline="", encoding="utf-8-sig", errors="replace") as handle:
+    wanted = NEEDED + (("camid",) if scan.has_cameras else ())
+    with open(scan.root, newline="", encoding="utf-8-sig", errors="replace") as handle:
         reader = csv.reader(handle)
         next(reader)
         for values in reader:
@@ -126,11 +126,11 @@ def _rows(draft: Draft, header: Sequence[str]) -> Iterator[tuple[str, Path, str,
                 continue
             line, lacking = f"line {reader.line_num}", [name for name in wanted if not row.get(name)]
             if lacking:
-                draft.fault("line", draft.root, f"{line}: nothing in the column(s) {', '.join(lacking)}")
+                scan.fault("line", scan.root, f"{line}: nothing in the column(s) {', '.join(lacking)}")
             elif row["split"] not in PARTS:
-                draft.fault("line", draft.root, f"{line}: expected split train, query or gallery, got {row['split']!r}")
-            elif draft.there(image := draft.root.parent / row["path"]):
-                camera = row["camid"] if draft.has_cameras else str(int(row["split"] == "gallery"))
+                scan.fault("line", scan.root, f"{line}: expected split train, query or gallery, got {row['split']!r}")
+            elif scan.there(image := scan.root.parent / row["path"]):
+                camera = row["camid"] if scan.has_cameras else str(int(row["split"] == "gallery"))
                 yield row["split"], image, row["pid"], camera
 
 

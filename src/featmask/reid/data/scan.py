@@ -40,7 +40,7 @@ Row = tuple[Path, int, int]
 
 
 @dataclass
-class Draft:
+class Scan:
     """All that a reader finds, so that a checker can name every fault and not only the first."""
 
     name: str
