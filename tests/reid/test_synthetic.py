@@ -41,7 +41,7 @@ def tiny(tmp_path_factory):
 def test_equal_worlds_give_equal_bytes_and_other_seeds_do_not(tiny, tmp_path):
     from featmask.reid.synthetic import cameras, shots
 
-    for cache in (cameras.camera_of, shots._person, shots._folds):
+    for cache in (cameras.camera_of, shots.person_of, shots._folds):
         cache.cache_clear()  # else the second rendering would compare with the first one's own cameras
     first, second = files(tiny), files(render_world(TINY, tmp_path / "again"))
     assert first == second
