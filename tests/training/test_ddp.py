@@ -43,9 +43,10 @@ evaluate: {suites: [clean]}
 WORKER = """
 import json, os, sys
 import torch
-from featmask import LocalFeatureMasking, training
+from featmask import LocalFeatureMasking
 from featmask.cli import main
 from featmask.errors import FeatmaskError
+from featmask.training import loop as training
 
 rank, notes = int(os.environ.get("RANK", 0)), {"written": [], "steps": []}
 replace, step, epoch = os.replace, training.Epochs._step, training.Epochs.epoch
