@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from .application import AsJson, Set, app, check_folder, check_picture
+from .application import AsJson, Set, app, check_folder, check_picture, print_json
 
 data = typer.Typer(help="Re-identification data sets: check one, render one.", no_args_is_help=True)
 app.add_typer(data, name="data")
@@ -25,7 +24,10 @@ def check(
     from ..reid.data import check_reid
 
     found = check_reid(root, layout, decode=not quick)
-    print(json.dumps(found.plain(), indent=2) if as_json else "\n".join(found.lines()))
+    if as_json:
+        print_json(found.plain())
+    else:
+        print("\n".join(found.lines()))
     if not found.ok:
         raise typer.Exit(1)
 

@@ -7,6 +7,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -72,7 +73,7 @@ class Subject:
         record = SubjectRecord(
             title=self.path.name if run is None else f"{self.recipe.name}, {run.method}, seed {run.seed}",
             checkpoint=self.path.name,
-            sha256=self._digest(),
+            sha256=self._digest,
             method=run and run.method,
             seed=None if run is None else run.seed,
             recipe=self.recipe.plain(),
@@ -93,10 +94,12 @@ class Subject:
         from ..records.subject import SUBJECT
 
         known = None if folder is None else SUBJECT.find(folder)
-        if known is not None and known.sha256 != self._digest():
+        if known is not None and known.sha256 != self._digest:
             raise FeatmaskError(f"{folder} holds the records of another model; choose another folder")
 
+    @cached_property
     def _digest(self) -> str:
+        """Of the file, read once: it is compared before the work and written after it."""
         return hashlib.sha256(self.path.read_bytes()).hexdigest()
 
 

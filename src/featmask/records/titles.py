@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .names import Kind, Name
+from .names import WORST, Kind, Name
 
 FIGURES = {
     "accuracy": "Accuracy",
@@ -91,7 +91,7 @@ def attack_place(kind: str) -> tuple[int, int, str]:
     found, order = Kind.parse(kind), list(ATTACKS)
     place = order.index(found.base if found.base in order else "misranking")
     own = str(found._replace(norm="linf", transferred=False))
-    return (2 if found.base == "worst" else int(found.transferred)), place, own
+    return (2 if found.base == WORST else int(found.transferred)), place, own
 
 
 def corruption_title(kind: str) -> str:

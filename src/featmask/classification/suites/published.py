@@ -14,7 +14,7 @@ from ...evaluation import Evaluation, frozen
 from ...evaluation.frozen import is_random
 from ...evaluation.journal import Journal
 from ...records.names import corruption_name
-from ...records.suite import Suite
+from ...records.suite import Suite, suite_path
 from ...utils.progress import progress
 from .batches import batches, check_model, checked_logits, count
 from .figures import suite_figures
@@ -48,7 +48,7 @@ def evaluate_published(
     where = torch.device(device) if device is not None else check_model(model)
     plan = Plan(corrupted.name, corruptions=corrupted.kinds, severities=corrupted.severities)
     cells = [(kind, severity) for kind in corrupted.kinds for severity in corrupted.severities]
-    path = None if folder is None else Path(folder) / "eval" / f"{corrupted.name}.partial.jsonl"
+    path = None if folder is None else suite_path(folder, corrupted.name).with_suffix(".partial.jsonl")
     key = "" if path is None else key_of([plan.name, plan.plain(), limit], model)
     journal = Journal(path, key, alike=False)
     with frozen(model, where), progress(f"evaluating {corrupted.name}", len(cells)) as bar:

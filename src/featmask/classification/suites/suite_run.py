@@ -18,7 +18,7 @@ from torch.utils.data import Dataset, Subset
 from ... import __version__
 from ...evaluation import Evaluation
 from ...evaluation.journal import Journal
-from ...records.suite import Suite, is_written, read_suite
+from ...records.suite import Suite, is_written, read_suite, suite_path
 from ...utils.progress import progress
 from .batches import Batch, Data, batches, checked_logits, count
 from .figures import clean_figures, kept, rounded_figures, running_worst, suite_figures
@@ -45,7 +45,7 @@ class SuiteRun:
         """Measure what is not measured yet, and close."""
         key, partly = "", None
         if self.folder is not None:
-            path = Path(self.folder) / "eval" / f"{self.plan.name}.json"
+            path = suite_path(self.folder, self.plan.name)
             facts = [self.plan.name, self.plan.plain(), self.setting.seed, self.setting.passes, self.limit]
             facts += [count(self.data, self.limit), ood_name if ood is not None else ""]
             key, partly = key_of(facts, self.setting.model), path.with_suffix(".partial.jsonl")
